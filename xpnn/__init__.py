@@ -1,0 +1,38 @@
+"""xpnn: neural networks on NumPy, Numba and CuPy, with the backend chosen in code at any time."""
+
+from __future__ import annotations
+
+from xpnn import errors, ops
+from xpnn.core.backend import current as current_backend
+from xpnn.core.backend import use
+from xpnn.core.functions import concat, cos, exp, log, maximum, minimum, sign, sin, sqrt, stack, where
+from xpnn.core.random import seed
+from xpnn.core.tape import no_grad
+from xpnn.core.tensor import Parameter, Tensor, tensor
+from xpnn.errors import XpnnError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Parameter",
+    "Tensor",
+    "XpnnError",
+    "concat",
+    "cos",
+    "current_backend",
+    "errors",
+    "exp",
+    "log",
+    "maximum",
+    "minimum",
+    "no_grad",
+    "ops",
+    "seed",
+    "sign",
+    "sin",
+    "sqrt",
+    "stack",
+    "tensor",
+    "use",
+    "where",
+]

@@ -1,0 +1,36 @@
+"""The op families. Importing this package registers every op; a file put here is found by being here."""
+
+from __future__ import annotations
+
+from xpnn.core import gather, random  # noqa: F401 - ops of the core that no tensor method imports
+from xpnn.ops.activation import (
+    elu,
+    gelu,
+    hard_sigmoid,
+    leaky_relu,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    step,
+    tanh,
+)
+from xpnn.ops.dense import dense
+from xpnn.ops.softmax import cross_entropy, log_softmax, softmax
+
+__all__ = [
+    "cross_entropy",
+    "dense",
+    "elu",
+    "gelu",
+    "hard_sigmoid",
+    "leaky_relu",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "step",
+    "tanh",
+]

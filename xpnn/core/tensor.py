@@ -1,0 +1,221 @@
+"""Tensors and parameters: an array on a backend, and the place it has in a graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnn.core import backend as backends
+from xpnn.core.arithmetic import OPS as ARITHMETIC
+from xpnn.core.backend import Backend
+from xpnn.core.op import Array, Spec
+from xpnn.core.operators import Operators
+from xpnn.errors import AutogradError, BackendError, DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from xpnn.core.tape import Node
+
+
+class Tensor(Operators):
+    """An array on a backend, and the place it has in a graph.
+
+    data           the backend's own array
+    backend        where it lives
+    requires_grad  is a gradient wanted here or further back?
+    """
+
+    __slots__ = ("_grad", "_grad_set", "backend", "data", "node", "position", "requires_grad", "version")
+    __array_ufunc__ = None  # numpy_array * tensor is ours to answer, with a gradient
+
+    def __init__(self, data: Array, backend: Backend, requires_grad: bool = False) -> None:
+        self.data = data
+        self.backend = backend
+        self.requires_grad = requires_grad
+        self.node: Node | None = None
+        self.position = 0
+        self.version = [0]  # shared by views; every write in place adds one
+        self._grad: Array | None = None
+        self._grad_set = False
+
+    # Gradients of leaves --------------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient gathered since the last `zero_grad`, or None where none was ever wanted."""
+        if self._grad is None:
+            return None
+        self.settle_grad()
+        return Tensor(self._grad, self.backend)
+
+    def settle_grad(self) -> None:
+        """Write the zeros that `zero_grad` promised, if no gradient has overwritten the slot since."""
+        if self._grad is not None and not self._grad_set:
+            self._grad[...] = 0
+            self._grad_set = True
+
+    def zero_grad(self) -> None:
+        """Forget the gradient. Nothing is written yet: the next backward pass fills the slot in one go."""
+        self._grad_set = False
+
+    def grad_slot(self) -> Array:
+        """The array that holds this leaf's gradient (a view into an arena, where there is one)."""
+        if self._grad is None:
+            self._grad = self.backend.empty(Spec(self.data.shape, self.data.dtype))
+        return self._grad
+
+    def place_grad(self, slot: Array) -> None:
+        """Gather gradients in this array from now on, beginning with what was gathered before."""
+        if self._grad is not None and self._grad_set:
+            self.backend.copy(self._grad, slot)
+        self._grad = slot
+
+    @property
+    def grad_is_free(self) -> bool:
+        """Will the next gradient overwrite the slot, rather than add to it?"""
+        return not self._grad_set
+
+    def add_grad(self, grad: Array) -> None:
+        slot = self.grad_slot()
+        if self._grad_set:
+            self.backend.forward(ARITHMETIC["add"], (slot, grad), {}, out=(slot,))
+        elif grad is not slot:
+            self.backend.copy(grad, slot)
+        self._grad_set = True
+
+    def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to the gradient of every leaf this tensor was computed from.
+
+        grad: the gradient of what follows, in this tensor's shape; may be left out for a scalar (it is 1).
+        retain_graph: keep what backward needs, for a second call. Raises AutogradError when there is no graph, when
+        an earlier call has freed it, or when a weight it needs was changed since; ShapeError when grad does not fit.
+        """
+        from xpnn.core.tape import backward  # tape.py imports this file
+
+        backward(self, grad, retain_graph)
+
+    # Places and forms -------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len: expected at least one axis; got a scalar tensor")
+        return self.shape[0]
+
+    def numpy(self) -> np.ndarray:
+        """The values on the host, without the graph. Shares memory with the tensor on host backends."""
+        return self.backend.to_host(self.data)
+
+    def item(self) -> float | int | bool:
+        """The one value of a tensor with one element; waits for the device."""
+        return self.numpy().item()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad or not self.backend.on_host:
+            raise BackendError(f"NumPy was given a tensor with a graph or on {self.backend.device}; use .numpy()")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def detach(self) -> Tensor:
+        """The same memory outside the graph."""
+        other = Tensor(self.data, self.backend)
+        other.version = self.version
+        return other
+
+    def to(self, backend: str | Backend) -> Tensor:
+        """A copy on another backend, outside the graph; this very tensor when it lives there already."""
+        target = backends.get(backend)
+        if target is self.backend:
+            return self
+        if self.node is not None:
+            raise AutogradError("to: expected a tensor outside a graph; move the inputs, or use .detach().to()")
+        other = Tensor(target.from_host(self.numpy()), target)
+        other.requires_grad = self.requires_grad
+        return other
+
+    def __repr__(self) -> str:
+        grad = ", requires_grad" if self.requires_grad else ""
+        return f"{type(self).__name__}({np.array2string(self.numpy(), threshold=20)}, {self.backend.device}{grad})"
+
+
+class Parameter(Tensor):
+    """A leaf that training changes.
+
+    decay: do L1, L2 and weight decay apply to it? Biases and gains say no (Goodfellow et al., Deep Learning, 7.1).
+    """
+
+    __slots__ = ("arena", "decay")
+
+    def __init__(self, data: Array, backend: Backend, decay: bool = True) -> None:
+        super().__init__(data, backend, requires_grad=True)
+        self.decay = decay
+        self.arena: Any = None  # set by the optimizer that packs this parameter
+
+
+def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor on `backend` (default: the one in use) from numbers, lists or an array.
+
+    dtype: default is that of an array, float32 for lists with a fraction, int64 for whole numbers.
+    Raises DTypeError for what is no number.
+    """
+    place = backends.get(backend) if backend is not None else backends.current()
+    if isinstance(data, Tensor):
+        data = data.numpy()
+    if place.owns(data) and not isinstance(data, np.ndarray):  # a device array, there already
+        array = data if dtype is None else place.xp.astype(data, np.dtype(dtype))
+    else:
+        array = place.from_host(_host_array(data, dtype))
+    if requires_grad and array.dtype.kind != "f":
+        raise DTypeError(f"tensor: expected a floating-point dtype with requires_grad; got {array.dtype}")
+    return Tensor(array, place, requires_grad)
+
+
+def _host_array(data: Any, dtype: Any) -> np.ndarray:
+    array = np.asarray(data)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"tensor: expected numbers; got {type(data).__name__} of dtype {array.dtype}")
+    if dtype is None:
+        listed = not isinstance(data, (np.ndarray, np.generic))
+        dtype = np.dtype("float32") if listed and array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    array = array.astype(dtype, copy=False)
+    # A read-only or misaligned array (a memory map, bytes of a file) would be another type to compiled kernels.
+    return array if array.flags.writeable and array.flags.aligned else array.copy()
+
+
+def as_tensor(value: Any, like: Tensor) -> Tensor:
+    """What an op takes as an input beside `like`: tensors as they are, numbers and lists and NumPy arrays as
+    constants there, floating-point ones and Python numbers in its dtype.
+
+    Raises BackendError for a NumPy array beside a tensor on a device: such a copy is yours to ask for.
+    """
+    if isinstance(value, Tensor):
+        return value
+    place = like.backend
+    if isinstance(value, np.ndarray) and value.ndim and not place.on_host:
+        raise BackendError(
+            f"expected arrays on {place.device}; got a NumPy array. Use xpnn.tensor(x).to('{place.device}')"
+        )
+    if not isinstance(value, np.ndarray) and place.owns(value):
+        return Tensor(value, place)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"expected a tensor, an array or numbers; got {type(value).__name__}")
+    numbers = not isinstance(value, np.ndarray) and array.ndim == 0
+    wanted = like.dtype if (numbers and array.dtype.kind != "b") or array.dtype.kind == like.dtype.kind == "f" else None
+    if numbers and array.dtype.kind == "f" and like.dtype.kind != "f":
+        wanted = np.dtype("float32")
+    return tensor(array, wanted, place)
