@@ -1,0 +1,1 @@
+"""The arithmetic of xpnn: functions that fill arrays they are given. Nothing here imports xpnn."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xpnn.core import gather, random  # noqa: F401 - ops of the core that no tensor method imports
+from xpnn.core import gather, random  # noqa: F401 - records that no function below imports
+from xpnn.ops import update  # noqa: F401
 from xpnn.ops.activation import (
     elu,
     gelu,

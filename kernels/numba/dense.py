@@ -1,0 +1,36 @@
+"""What surrounds the matrix products of a dense layer; the products themselves are BLAS.
+
+Row by row, so that a row is still in L1 when the activation reads it: z (N, O) moves once, not twice.
+"""
+
+from __future__ import annotations
+
+from xpnn_kernels.numba import activation
+from xpnn_kernels.numba.jit import kernel
+
+activate = activation.forward
+deactivate = activation.backward
+
+
+@kernel
+def bias_activation(code, parameter, z, b, y):
+    """z += b; y = f(z). z, y (N, O), may be one array; b (O,), or (0,) for none."""
+    for n in range(z.shape[0]):
+        row = z[n]
+        if b.size:
+            for o in range(row.size):
+                row[o] += b[o]
+        if code != activation.NONE:
+            activate(code, parameter, row, y[n])
+
+
+@kernel
+def bias_activation_backward(code, parameter, kept, dy, dz, db):
+    """dz = dy f'(z); db = sum of dz over the rows. kept as in `activation.backward`; db (O,), or (0,) for none."""
+    db[:] = 0
+    for n in range(dy.shape[0]):
+        row = dz[n]
+        if code != activation.NONE:
+            deactivate(code, parameter, kept[n], dy[n], row)
+        for o in range(db.size):
+            db[o] += row[o]

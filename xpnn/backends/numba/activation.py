@@ -1,0 +1,31 @@
+"""Activations on Numba: one kernel for all, by code."""
+
+from __future__ import annotations
+
+from xpnn_kernels.numba import activation as kernels
+
+from xpnn.core.backend import Override, floating
+from xpnn.ops.activation import ACTIVATIONS
+
+
+def _bind(name: str) -> dict[tuple[str, str], Override]:
+    code = kernels.CODES[name]
+    reads_x = ACTIVATIONS[name].reads == "x"
+
+    def forward(outs, saved, x, **attrs):
+        kernels.forward(code, parameter(name, attrs), x.reshape(-1), outs[0].reshape(-1))
+
+    def backward(dins, douts, kept, **attrs):
+        source = kept.inputs[0] if reads_x else kept.outs[0]
+        kernels.backward(code, parameter(name, attrs), source.reshape(-1), douts[0].reshape(-1), dins[0].reshape(-1))
+
+    return {(name, "forward"): Override(forward, floating), (name, "backward"): Override(backward, floating)}
+
+
+def parameter(name: str | None, attrs: dict[str, float]) -> float:
+    """The one number that some activations take; layers that fuse an activation use its default."""
+    defaults = {"leaky_relu": 0.01, "elu": 1.0}
+    return next(iter(attrs.values()), defaults.get(name or "", 0.0))
+
+
+OVERRIDES = {key: override for name in ACTIVATIONS for key, override in _bind(name).items()}

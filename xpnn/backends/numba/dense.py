@@ -1,0 +1,43 @@
+"""Dense on Numba: BLAS for the products, one kernel for bias and activation."""
+
+from __future__ import annotations
+
+import numpy as np
+from xpnn_kernels.numba import dense as kernels
+from xpnn_kernels.numba.activation import CODES
+
+from xpnn.backends.numba.activation import parameter
+from xpnn.core.backend import Override, floating
+
+
+def _forward(outs, saved, x, w, b=None, *, activation):
+    I, O = w.shape
+    y = outs[0].reshape(-1, O)
+    z = saved[0].reshape(-1, O) if saved else y
+    np.matmul(x.reshape(-1, I), w, out=z)
+    if b is not None or activation is not None:
+        bias = w[:0, 0] if b is None else b
+        kernels.bias_activation(CODES[activation], parameter(activation, {}), z, bias, y)
+
+
+def _backward(dins, douts, kept, *, activation):
+    x, w = kept.inputs[:2]
+    I, O = w.shape
+    dx, dw, db = (*dins, None)[:3]
+    dy = douts[0].reshape(-1, O)
+    dz = dy
+    if activation is not None or db is not None:
+        source = (kept.saved or kept.outs)[0].reshape(-1, O)
+        dz = np.empty_like(dy) if activation is not None else dy
+        sums = np.empty(0, dy.dtype) if db is None else db
+        kernels.bias_activation_backward(CODES[activation], parameter(activation, {}), source, dy, dz, sums)
+    if dx is not None:
+        np.matmul(dz, w.T, out=dx.reshape(-1, I))
+    if dw is not None:
+        np.matmul(x.reshape(-1, I).T, dz, out=dw)
+
+
+OVERRIDES = {
+    ("dense", "forward"): Override(_forward, floating),
+    ("dense", "backward"): Override(_backward, floating),
+}

@@ -1,0 +1,66 @@
+"""Optimizer steps on Numba. Outputs may be the inputs: the kernels work in place, so what differs is copied first."""
+
+from __future__ import annotations
+
+import numpy as np
+from xpnn_kernels.numba import update as kernels
+
+from xpnn.core.backend import Override, floating
+
+
+def _in_place(outs, inputs):
+    for out, source in zip(outs, inputs, strict=True):
+        if out is not source:
+            np.copyto(out, source)
+    return outs
+
+
+def _penalised(p, g, l1, l2, decayed):
+    if l1 == 0 and l2 == 0:
+        return g
+    g = g.copy()  # an op does not write its inputs
+    kernels.penalise(p, g, l1, l2, decayed)
+    return g
+
+
+def _sgd(outs, saved, p, g, lr, *, l1, l2, decayed):
+    (p,) = _in_place(outs, (p,))
+    kernels.sgd(p, _penalised(p, g, l1, l2, decayed), lr.item())
+
+
+def _momentum(outs, saved, p, g, v, lr, *, momentum, nesterov, l1, l2, decayed):
+    p, v = _in_place(outs, (p, v))
+    kernels.momentum(p, _penalised(p, g, l1, l2, decayed), v, lr.item(), momentum, nesterov)
+
+
+def _adagrad(outs, saved, p, g, s, lr, *, eps, l1, l2, decayed):
+    p, s = _in_place(outs, (p, s))
+    kernels.adagrad(p, _penalised(p, g, l1, l2, decayed), s, lr.item(), eps)
+
+
+def _rmsprop(outs, saved, p, g, s, lr, *, rho, eps, l1, l2, decayed):
+    p, s = _in_place(outs, (p, s))
+    kernels.rmsprop(p, _penalised(p, g, l1, l2, decayed), s, lr.item(), rho, eps)
+
+
+def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, l1, l2, decayed):
+    p, m, v = _in_place(outs[:3], (p, m, v))
+    g = _penalised(p, g, l1, l2, decayed)
+    if weight_decay:
+        kernels.shrink(p, 1 - lr.item() * weight_decay, decayed)
+    kernels.adam(p, g, m, v, lr.item(), step.item(), beta1, beta2, eps)
+    np.add(step, 1, out=outs[3])
+
+
+def _clip_norm(outs, saved, g, *, limit):
+    outs[1][...] = kernels.clip_norm(g.reshape(-1), limit, outs[0].reshape(-1))
+
+
+OVERRIDES = {
+    ("sgd", "forward"): Override(_sgd, floating),
+    ("momentum", "forward"): Override(_momentum, floating),
+    ("adagrad", "forward"): Override(_adagrad, floating),
+    ("rmsprop", "forward"): Override(_rmsprop, floating),
+    ("adam", "forward"): Override(_adam, floating),
+    ("clip_norm", "forward"): Override(_clip_norm, floating),
+}
