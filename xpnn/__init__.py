@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn import errors, ops
+from xpnn import errors, nn, ops, optim
 from xpnn.core.backend import current as current_backend
 from xpnn.core.backend import use
 from xpnn.core.functions import concat, cos, exp, log, maximum, minimum, sign, sin, sqrt, stack, where
@@ -25,8 +25,10 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
+    "nn",
     "no_grad",
     "ops",
+    "optim",
     "seed",
     "sign",
     "sin",

@@ -1,7 +1,8 @@
 """exp and tanh that LLVM can vectorise in float32; libm's in float64, which is there for checking.
 
-Numba calls scalar libm (6 ns an element) unless Intel's SVML is installed, and that is in no wheel. The polynomial takes
-under 0.5 ns an element with AVX-512 and is within 1.4 * 2^-24 of the true value over the whole range; NaN stays NaN.
+Numba calls scalar libm (6 ns an element) unless Intel's SVML is installed, and that is in no wheel. The polynomial
+takes under 0.5 ns an element with AVX-512 and is within 1.4 * 2^-24 of the true value over the whole range. NaN stays
+NaN.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Optimizer steps: one pass over the flat arrays, in place.
 
-Adam reads p, g, m, v and writes p, m, v: 28 bytes an element in float32, and nothing else moves; bound by memory. On one
-core, 238,510 elements: 39 us, 170 GB/s from L2 and L3. The scalars come as float64 and are rounded once.
+Adam reads p, g, m, v and writes p, m, v: 28 bytes an element in float32, and nothing else moves; bound by memory. One
+core took 39 us for 238,510 elements, 170 GB/s from L2 and L3. The scalars come as float64 and are rounded once.
 
-`decay` is the number of leading elements that the penalties l1, l2 and weight decay reach. The loops stand twice only
-where there is a penalty at all: the plain one keeps its vector form.
+`decayed` is the number of leading elements that the penalties and weight decay reach; where there are some, they have a
+pass of their own, so that the plain loops keep their vector form.
 """
 
 from __future__ import annotations

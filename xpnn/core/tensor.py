@@ -147,6 +147,31 @@ class Tensor(Operators):
         other.requires_grad = self.requires_grad
         return other
 
+    def move(self, target: Backend, data: Array, grad: Array | None) -> None:
+        """Live in these arrays from now on, still the same tensor."""
+        self.backend, self.data, self._grad = target, data, grad
+        self.version[0] += 1
+
+    def relocate(self, target: Backend) -> None:
+        """Move this very tensor, a leaf, and its gradient to another backend."""
+        if target is self.backend:
+            return
+        source = self.backend
+        self.settle_grad()
+        grad = None if self._grad is None else target.from_host(source.to_host(self._grad))
+        self.move(target, target.from_host(source.to_host(self.data)), grad)
+
+    def assign(self, values: Any) -> None:
+        """New values in place, of this shape and dtype; a host array from a device is copied over.
+
+        Raises ShapeError when the shape is another one.
+        """
+        array = np.asarray(values)
+        if array.shape != self.shape:
+            raise ShapeError(f"assign: expected values {self.shape}; got {array.shape}")
+        self.backend.copy(self.backend.from_host(_host_array(array, self.dtype)), self.data)
+        self.version[0] += 1
+
     def __repr__(self) -> str:
         grad = ", requires_grad" if self.requires_grad else ""
         return f"{type(self).__name__}({np.array2string(self.numpy(), threshold=20)}, {self.backend.device}{grad})"

@@ -133,4 +133,4 @@ CLIP_NORM = register(
         cases=(Case((Arg((23,)),), {"limit": 1.0}), Case((Arg((23,)),), {"limit": 1e3})),
     )
 )
-"""g scaled so that its Euclidean norm is at most `limit` (Pascanu, Mikolov and Bengio, ICML 2013), and the norm before."""
+"""g scaled to a Euclidean norm of at most `limit`, and the norm before (Pascanu, Mikolov and Bengio, ICML 2013)."""

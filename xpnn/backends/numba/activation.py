@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from xpnn_kernels.numba import activation as kernels
-
 from xpnn.core.backend import Override, floating
 from xpnn.ops.activation import ACTIVATIONS
+from xpnn_kernels.numba import activation as kernels
 
 
 def _bind(name: str) -> dict[tuple[str, str], Override]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from xpnn_kernels.numba import dense as kernels
-from xpnn_kernels.numba.activation import CODES
 
 from xpnn.backends.numba.activation import parameter
 from xpnn.core.backend import Override, floating
+from xpnn_kernels.numba import dense as kernels
+from xpnn_kernels.numba.activation import CODES
 
 
 def _forward(outs, saved, x, w, b=None, *, activation):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from xpnn_kernels.numba import softmax as kernels
 
 from xpnn.core.backend import Override, floating
+from xpnn_kernels.numba import softmax as kernels
 
 
 def _rows(array):

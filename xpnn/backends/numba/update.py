@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from xpnn_kernels.numba import update as kernels
 
 from xpnn.core.backend import Override, floating
+from xpnn_kernels.numba import update as kernels
 
 
 def _in_place(outs, inputs):

@@ -1,0 +1,90 @@
+"""The layers without weights, and Sequential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from xpnn import ops
+from xpnn.core.random import ADVANCE, DEFAULT, state_of
+from xpnn.core.tensor import Tensor, tensor
+from xpnn.errors import ConfigError, ShapeError
+from xpnn.nn.module import Module
+from xpnn.ops.activation import ACTIVATIONS
+
+
+class Sequential(Module):
+    """Layers one after the other: Sequential(a, b)(x) = b(a(x)).
+
+    >>> from xpnn import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Dense(784, 300, activation="relu"), nn.Dense(300, 10))
+    >>> [name for name, _ in model.named_parameters()]
+    ['layers.1.w', 'layers.1.b', 'layers.2.w', 'layers.2.b']
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise ConfigError(f"Sequential: expected modules; got {type(layer).__name__} as layer {i}")
+        self.layers = list(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Module:
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+
+class Flatten(Module):
+    """(N, ...) to (N, product of the rest)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 2:
+            raise ShapeError(f"Flatten: expected x (N, ...); got {x.shape}")
+        return x if x.ndim == 2 else x.reshape(x.shape[0], -1)
+
+
+class Activation(Module):
+    """An activation as a layer of its own; `activation=` of the layer before it is the faster form.
+
+    name: "step", "softmax", "log_softmax" or a name in `xpnn.ops.activation.ACTIVATIONS`; ConfigError otherwise.
+    """
+
+    def __init__(self, name: str) -> None:
+        known = (*ACTIVATIONS, "step", "softmax", "log_softmax")
+        if name not in known:
+            raise ConfigError(f"Activation: expected one of {', '.join(known)}; got {name!r}")
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return getattr(ops, self.name)(x)
+
+
+class Dropout(Module):
+    """In training, 0 with probability `rate` and x / (1 - rate) else; in evaluation x.
+
+    The masks come from a Philox stream of the layer's own (`stream`, a buffer): the same on every backend, another one
+    at every call, and resumed from a checkpoint. Srivastava et al., JMLR 15 (2014). ConfigError unless 0 <= rate < 1.
+    """
+
+    def __init__(self, rate: float = 0.5) -> None:
+        if not 0 <= rate < 1:
+            raise ConfigError(f"Dropout: expected a rate from 0 up to 1; got {rate}")
+        self.rate = rate
+        self.stream = tensor(state_of(DEFAULT.seed()))
+
+    def forward(self, x: Tensor) -> Any:
+        if not self.training or self.rate == 0:
+            return x
+        y = ops.dropout(x, self.stream, self.rate)
+        state = self.stream.data
+        self.stream.backend.forward(ADVANCE, (state,), {}, out=(state,))
+        return y

@@ -1,0 +1,191 @@
+"""Module: what a layer or model is. Parameters, buffers and sub-modules are found in its attributes, in their order.
+
+class Pair(nn.Module):
+    def __init__(self):
+        self.left, self.right = nn.Dense(4, 2), nn.Dense(4, 2)
+
+    def forward(self, x):
+        return self.left(x) * self.right(x)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+
+from xpnn.core import backend as backends
+from xpnn.core.backend import Backend
+from xpnn.core.random import DEFAULT
+from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
+from xpnn.errors import BackendError, ConfigError, ShapeError
+from xpnn.nn import init as initialisers
+
+Watcher = Callable[["Module", Any], None]
+_watchers: list[Watcher] = []
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Inside the block watcher(module, output) is called after every module's forward: guards, shape reports."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+class Module:
+    """The base of layers and models: write `__init__` and `forward`.
+
+    An attribute that is a Parameter is trained, another Tensor is a buffer (kept in checkpoints, not trained), a Module
+    or a list, tuple or dict of them is part of this one.
+    """
+
+    training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}.forward is not written")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """forward; NumPy arrays and lists among the inputs take the backend and dtype of the parameters first."""
+        out = self.forward(*[x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs])
+        for watcher in _watchers:
+            watcher(self, out)
+        return out
+
+    def _beside_parameters(self, x: Any) -> Any:
+        if not isinstance(x, (np.ndarray, list)) and not hasattr(x, "__array_namespace__"):
+            return x
+        like = next(self.parameters(), None)
+        return tensor(x) if like is None else as_tensor(np.asarray(x) if isinstance(x, list) else x, like)
+
+    # What it holds ------------------------------------------------------------------------------------------------
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """Every tensor and module below, depth first, by dotted name; shared ones come as often as they stand."""
+        for name, value in vars(self).items():
+            yield from _walk_value(prefix + name, value)
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module under the name of the prefix, then all below it."""
+        yield prefix.removesuffix("."), self
+        for name, value in self._walk(prefix):
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, by its dotted name: `0.w`, `encoder.b`."""
+        seen: set[int] = set()
+        for name, value in self._walk():
+            if isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (p for _, p in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that is kept but not trained."""
+        return ((n, t) for n, t in self._walk() if isinstance(t, Tensor) and not isinstance(t, Parameter))
+
+    @property
+    def backend(self) -> Backend:
+        """Where the parameters are; the backend in use for a module without any."""
+        first = next(self.parameters(), None)
+        return backends.current() if first is None else first.backend
+
+    # Modes and places ---------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Training behaviour (dropout drops) in this module and all below."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation behaviour in this module and all below."""
+        return self.train(False)
+
+    def to(self, backend: str | Backend) -> Self:
+        """Move parameters, gradients, buffers and the state of the optimizer that trains them; this very module.
+
+        backend: as for `xpnn.use`: "numba", "cuda:0", "auto", ... Raises BackendError when it cannot be used, or when
+        the optimizer trains parameters outside of this module too (move the whole model then).
+        """
+        target = backends.get(backend)
+        mine = {id(p) for p in self.parameters()}
+        arenas = {id(p.arena): p.arena for p in self.parameters() if p.arena is not None}
+        for arena in arenas.values():
+            if any(id(p) not in mine for p in arena.parameters):
+                raise BackendError("to: the optimizer trains parameters outside of this module; move the whole model")
+        for arena in arenas.values():
+            arena.to(target)
+        for _, t in [*self.named_parameters(), *self.named_buffers()]:
+            t.relocate(target)
+        return self
+
+    def astype(self, dtype: Any) -> Self:
+        """Change the dtype of all parameters, before an optimizer is bound (ConfigError after that)."""
+        wanted = np.dtype(dtype)
+        if wanted.kind != "f":
+            raise ConfigError(f"astype: expected float32 or float64; got {wanted}")
+        for name, p in self.named_parameters():
+            if p.arena is not None:
+                raise ConfigError(f"astype: {name} belongs to an optimizer already; convert the model first")
+        for p in self.parameters():
+            p.move(p.backend, p.backend.from_host(p.numpy().astype(wanted)), None)
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.parameters():
+            p.zero_grad()
+
+    # Keeping ------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Every parameter and buffer by name, on the host: copies."""
+        return {name: t.numpy().copy() for name, t in [*self.named_parameters(), *self.named_buffers()]}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` gave, all or nothing. ShapeError names what is missing, unknown or misshapen."""
+        mine = dict([*self.named_parameters(), *self.named_buffers()])
+        missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
+        if missing or unknown:
+            raise ShapeError(f"load_state: expected {sorted(mine)}; missing {missing}, unknown {unknown}")
+        for name, t in mine.items():
+            if state[name].shape != t.shape or state[name].dtype != t.dtype:
+                raise ShapeError(
+                    f"load_state {name}: expected {t.shape} {t.dtype}; got {state[name].shape} {state[name].dtype}"
+                )
+        for name, t in mine.items():
+            t.assign(state[name])
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this module anew: attributes with the names of the parameters of `__init__`."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+
+def _walk_value(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (Tensor, Module)):
+        yield name, value
+    if isinstance(value, Module):
+        yield from value._walk(name + ".")
+    elif isinstance(value, (list, tuple)):
+        for i, entry in enumerate(value):
+            yield from _walk_value(f"{name}.{i}", entry)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _walk_value(f"{name}.{key}", entry)
+
+
+def parameter(shape: tuple[int, ...], init: str | initialisers.Initialiser, decay: bool = True) -> Parameter:
+    """A new float32 Parameter on the backend in use, drawn from the default generator."""
+    values = initialisers.get(init)(shape, DEFAULT).astype(np.float32)
+    place = backends.current()
+    return Parameter(place.from_host(values), place, decay)
