@@ -56,12 +56,10 @@ def read_csv(path: AnyPath, classes: int | None = None, scale: float | None = No
             table = _digits(piece, width)
             if table is None:
                 table = _numbers(piece, width, first_line, source.path)
-            if len(table) == 0:
-                continue
             labels.append(_labels(table[:, 0], classes, first_line, source.path))
             pixels.append(_pixels(table[:, 1:], first_line, source.path))
     if not labels:
-        raise DataError(f"{source.path}: a header line but no samples")
+        raise DataError(f"{source.path}: no samples, only {'a header' if width else 'blank lines'}")
     y = np.concatenate(labels)
     side = math.isqrt(width - 1)
     is_image = side > 1 and side * side == width - 1 and all(piece.dtype == np.uint8 for piece in pixels)
@@ -78,18 +76,23 @@ def _pieces(source: Source) -> Iterator[tuple[int, bytes]]:
     """(number of its first line, whole lines each ending in a newline), about PIECE_BYTES at a time."""
     line, rest = 1, b""
     while block := source.read(PIECE_BYTES):
-        head, newline, tail = block.rpartition(b"\n")
-        if not newline:
-            rest += block
+        rest += block
+        # Blank lines at the end stay in rest: only what follows tells whether they end the file or interrupt
+        # it.
+        whole = rest[: rest.rfind(b"\n") + 1]
+        solid = len(whole.rstrip())
+        if solid == 0:
             if len(rest) > MAX_LINE_BYTES:
-                raise DataError(f"{source.path}, line {line}: longer than {MAX_LINE_BYTES >> 20} MiB. Is it CSV?")
+                most = f"{MAX_LINE_BYTES >> 20} MiB"
+                raise DataError(f"{source.path}, line {line}: longer than {most}. Is it CSV?")
             continue
-        piece = (rest + head + newline).replace(b"\r\n", b"\n")
+        end = whole.index(b"\n", solid) + 1
+        piece = whole[:end].replace(b"\r\n", b"\n")
+        rest = rest[end:]
         yield line, piece
         line += piece.count(b"\n")
-        rest = tail
     if rest.strip():
-        yield line, rest.removesuffix(b"\r") + b"\n"
+        yield line, rest.rstrip().replace(b"\r\n", b"\n") + b"\n"
 
 
 def _digits(piece: bytes, width: int) -> np.ndarray | None:
@@ -126,10 +129,6 @@ def _digits(piece: bytes, width: int) -> np.ndarray | None:
 def _numbers(piece: bytes, width: int, first_line: int, path: str) -> np.ndarray:
     """(rows, width) float64 by numpy.loadtxt; DataError with the line when it cannot be."""
     lines = piece.decode("latin-1").split("\n")[:-1]  # latin-1 never fails: odd bytes become odd characters
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        return np.empty((0, width))
     if all(line.strip() for line in lines):
         try:
             table = np.loadtxt(lines, np.float64, comments=None, delimiter=",", ndmin=2)

@@ -20,9 +20,9 @@ def digits(split: int = TRAIN_SAMPLES) -> tuple[Dataset, Dataset]:
     x (N, 8, 8, 1) uint8 with grey levels 0..16, scale 1/16; y (N,) int64, 10 classes.
 
     The order is the source's and is kept. It goes form by form (each starts with three runs of 0 to 9 in one
-    person's hand), so the last 360 were written by people who, but for a few samples at the cut, are not
-    among the first 1,437. A shuffled split would put every writer on both sides and report a score that new
-    writers never reach: a small network gets about 90 % here and 97 % on a shuffled split.
+    person's hand), so but for a few samples at the cut the last 360 come from other forms, by all signs other
+    people, than the first 1,437. A shuffled split would put every writer on both sides and report a score
+    that new writers never reach: a small network gets about 90 % here and 97 % on a shuffled split.
 
     Raises ConfigError when `split` leaves one side empty.
 

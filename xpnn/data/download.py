@@ -117,6 +117,7 @@ class _Part:
 
     def __init__(self, path: Path, file: BinaryIO, advance: Callable[[int], None]) -> None:
         self.path, self.file, self.advance = path, file, advance
+        self.response: Any = None
 
     def write(self, chunk: bytes) -> None:
         try:
@@ -130,6 +131,7 @@ class _Part:
 
     def begin(self, response: Any, **_: Any) -> None:
         """Called with the headers: a server that ignored the Range sends all of it, so start over."""
+        self.response = response
         if response.status_code == 200:
             self.file.truncate(0)
 
@@ -166,7 +168,11 @@ def _append(url: str, part: Path, show: bool) -> None:
                 headers=headers,
                 hooks={"response": out.begin},
             )
-            download(url, out, None)
+            try:
+                download(url, out, None)
+            finally:
+                if out.response is not None:
+                    out.response.close()  # pooch leaves the connection open when the transfer fails
     except requests.HTTPError as error:
         if error.response is not None and error.response.status_code == 416:
             return  # nothing after `start`: the part was complete, and verify will judge it
