@@ -129,6 +129,7 @@ def _unary(name: str, function: Callable, derivative: Callable, kind: str) -> Op
             forward=lambda xp, x: ((function(xp, x),), ()),
             backward=lambda xp, wanted, douts, kept: (douts[0] * derivative(xp, kept.inputs[0], kept.outs[0]),),
             keeps=("x", "out"),
+            updates=("x",),
             cost=elementwise_cost(1),
             cases=(Case((Arg((3, 5), kind),)), Case((Arg((), kind),))),
         )
@@ -158,6 +159,7 @@ def _binary(name: str, function: Callable, by_x: Callable, by_y: Callable, kind:
             forward=lambda xp, x, y: ((function(xp, x, y),), ()),
             backward=backward,
             keeps=() if name in ("add", "subtract") else ("x", "y"),
+            updates=("x",),
             cost=elementwise_cost(1),
             cases=tuple(Case((Arg(a, kind), Arg(b, kind))) for a, b in pairs),
         )

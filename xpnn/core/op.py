@@ -115,6 +115,8 @@ class Op:
     """Inputs that have no gradient although they are floating-point (targets)."""
     view: bool = False
     """The output may share memory with the first input."""
+    updates: tuple[str, ...] = ()
+    """Output by output, the input whose array may be given as `out`, "" where none may: what runs in place."""
 
     @property
     def stem(self) -> str:
@@ -126,6 +128,11 @@ class Op:
         if self.inputs[-1].startswith("*") and position >= len(self.inputs) - 1:
             return f"{self.inputs[-1][1:]}[{position - len(self.inputs) + 1}]"
         return self.inputs[position].rstrip("?")
+
+    def keeps_input(self, position: int) -> bool:
+        """Does backward read this input?"""
+        last = len(self.inputs) - 1
+        return self.input_name(position) in self.keeps or (position >= last and self.inputs[-1] in self.keeps)
 
     def __repr__(self) -> str:
         return f"Op({self.name})"

@@ -68,6 +68,7 @@ CLIP = register(
         forward=lambda xp, x, low, high: ((xp.clip(x, low, high),), ()),
         backward=_clip_backward,
         keeps=("x",),
+        updates=("x",),
         cost=elementwise_cost(2),
         cases=(
             Case((Arg((3, 5), "apart"),), {"low": -0.25, "high": 0.55}),

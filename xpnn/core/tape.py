@@ -68,7 +68,7 @@ def _record(op, place, attrs, tensors, results, saved) -> None:
             raise AutogradError(f"{op.name}: {op.input_name(i)} has no gradient; use .detach()")
     node = Node(op, place, attrs, tensors)
     node.kept = Kept(
-        tuple([t.data if _keeps(op, i) else None for i, t in enumerate(tensors)]),
+        tuple([t.data if op.keeps_input(i) else None for i, t in enumerate(tensors)]),
         tuple([r.data if "out" in op.keeps else None for r in results]),
         saved,
         tuple([Spec(t.data.shape, t.data.dtype) for t in tensors]),
@@ -77,10 +77,6 @@ def _record(op, place, attrs, tensors, results, saved) -> None:
     for position, result in enumerate(results):
         if result.data.dtype.kind == "f":
             result.node, result.position, result.requires_grad = node, position, True
-
-
-def _keeps(op: Op, i: int) -> bool:
-    return op.input_name(i) in op.keeps or (op.inputs[-1] in op.keeps and i >= len(op.inputs) - 1)
 
 
 def _mixed(op: Op, tensors: Sequence[Tensor], i: int) -> str:

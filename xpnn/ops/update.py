@@ -90,6 +90,7 @@ def _record(name, forward, states, scalars, attrs):
             forward=forward,
             cost=elementwise_cost(2 + 4 * len(states)),
             cases=tuple(cases),
+            updates=("p", *states, *scalars[1:]),
         )
     )
 
@@ -131,6 +132,7 @@ CLIP_NORM = register(
         forward=_clip_norm,
         cost=elementwise_cost(3),
         cases=(Case((Arg((23,)),), {"limit": 1.0}), Case((Arg((23,)),), {"limit": 1e3})),
+        updates=("g", ""),
     )
 )
 """g scaled to a Euclidean norm of at most `limit`, and the norm before (Pascanu, Mikolov and Bengio, ICML 2013)."""
