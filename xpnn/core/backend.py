@@ -105,7 +105,7 @@ class Backend:
         outline, override = self._route(op, "forward", tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
         if override is None:
             outs, saved = op.forward(self.xp, *inputs, **attrs)
-            return (self._fill(out, outs) if out is not None else outs), saved
+            return (self._fill(out, outs) if out is not None else self._arrays(outs)), self._arrays(saved)
         outs = tuple(out) if out is not None else tuple([self.empty(spec) for spec in outline.outs])
         saved = tuple([self.empty(spec) for spec in outline.saved])
         override.run(outs, saved, *self.ready(inputs), **attrs)
@@ -124,7 +124,7 @@ class Backend:
         override = self._route(op, "backward", kept.specs, attrs).override
         if override is None:
             assert op.backward is not None
-            grads = op.backward(self.xp, wanted, douts, kept, **attrs)
+            grads = self._arrays(op.backward(self.xp, wanted, douts, kept, **attrs))
             return [
                 grad if slot is None or grad is None else self._fill((slot,), (grad,))[0]
                 for grad, slot in zip(grads, out, strict=True)
@@ -139,6 +139,10 @@ class Backend:
     def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The arrays as overrides want them (contiguous, say)."""
         return tuple(arrays)
+
+    def _arrays(self, results: Sequence[Array | None]) -> tuple[Array, ...]:
+        """NumPy gives a scalar where a result has no axes; kernels and `out=` need an array."""
+        return tuple([r if r is None or self.owns(r) else self.xp.asarray(r) for r in results])
 
     def _fill(self, slots: Sequence[Array], values: Sequence[Array]) -> tuple[Array, ...]:
         for slot, value in zip(slots, values, strict=True):
