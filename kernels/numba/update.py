@@ -91,7 +91,8 @@ def clip_norm(g, limit, out):
         total += float(g[i]) * float(g[i])
     norm = math.sqrt(total)
     factor = limit / norm if norm > limit else 1.0
-    f = g.dtype.type(factor + (norm - norm))  # not a number where the gradient is not finite
+    # Not a number where the gradient is not finite. (Adding norm - norm is optimised away when sums may be reordered.)
+    f = g.dtype.type(factor if math.isfinite(norm) else math.nan)
     for i in range(g.size):
         out[i] = g[i] * f
     return norm
