@@ -54,7 +54,7 @@ def read_npz_arrays(path: str, choices: tuple[tuple[str, ...], ...]) -> dict[str
             for names in choices:
                 if all(f"{name}.npy" in members for name in names):
                     return {name: _member(archive, members[f"{name}.npy"], path) for name in names}
-        have = ", ".join(sorted(members))
+        have = ascii(sorted(members))[1:-1]  # names in a damaged file may hold newlines
         want = " or ".join(", ".join(names) for names in choices)
         raise DataError(f"{path}: expected arrays {want}; got {have:.200}" if have else f"{path}: an empty archive")
     except DataError:
@@ -66,7 +66,7 @@ def read_npz_arrays(path: str, choices: tuple[tuple[str, ...], ...]) -> dict[str
     except Exception as error:
         # zipfile meets damaged bytes with a dozen exception types (struct.error, NotImplementedError,
         # UnicodeError, RuntimeError for a password, ...), and the list grows with Python's versions.
-        raise DataError(f"{path}: damaged or not an .npz file: {error}") from error
+        raise DataError(f"{path}: damaged or not an .npz file: {ascii(str(error))[1:-1]:.200}") from error
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> np.ndarray:
@@ -85,11 +85,11 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> np.nd
                     f"{what}: {dtype} {shape} needs {member.tell() + body_bytes} bytes, the entry has {info.file_size}"
                 )
             body = bytearray()
-            # One byte past the end: that is where zipfile compares the CRC.
-            while piece := member.read(min(CHUNK_BYTES, body_bytes + 1 - len(body))):
+            # zipfile compares the CRC itself, with the read that reaches the end.
+            while piece := member.read(min(CHUNK_BYTES, body_bytes - len(body))):
                 body += piece
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{what}: damaged: {error or 'truncated'}") from error
+        raise DataError(f"{what}: damaged: {ascii(str(error))[1:-1] or 'truncated'}") from error
     if len(body) != body_bytes:
         raise DataError(f"{what}: truncated: expected {body_bytes} bytes of values, got {len(body)}")
     flat = np.frombuffer(body, dtype)
