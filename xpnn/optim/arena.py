@@ -79,6 +79,18 @@ class Arena:
         flat = self.flat[name]
         return [flat[s].reshape(p.shape) for p, s in zip(self.parameters, self.slices, strict=True)]
 
+    def stretches(self) -> list[slice]:
+        """Where the flat arrays may change: everywhere but at parameters that want no gradient (frozen ones)."""
+        if all([p.requires_grad for p in self.parameters]):
+            return [slice(0, self.size)]
+        found: list[slice] = []
+        stops = [*[s.start for s in self.slices[1:]], self.size]  # with the padding
+        for p, s, stop in zip(self.parameters, self.slices, stops, strict=True):
+            if p.requires_grad:
+                start = found.pop().start if found and found[-1].stop == s.start else s.start
+                found.append(slice(start, stop))
+        return found
+
     def changed(self) -> None:
         """Tell the tape that the weights are others now."""
         for p in self.parameters:

@@ -100,12 +100,18 @@ class Optimizer:
             p.zero_grad()
 
     def step(self) -> None:
-        """One update of every parameter, in place, by the gradients gathered since `zero_grad`."""
+        """One update of every parameter, in place, by the gradients gathered since `zero_grad`.
+
+        A parameter whose requires_grad is False is frozen: neither it nor its state changes.
+        """
         arena = self.arena
         if any([p.arena is not arena for p in arena.parameters]):
             raise ConfigError(
                 f"{type(self).__name__}: another optimizer has taken over parameters of this one. Bind it to others"
             )
+        for p in arena.parameters:
+            if not p.requires_grad:
+                p.zero_grad()  # what it gathered before it was frozen must not count in the norm
         arena.settle()
         backend, flat = arena.backend, arena.flat
         gradients = flat["gradients"]
@@ -114,11 +120,15 @@ class Optimizer:
         if self.clip_norm is not None:
             norm = backend.empty(Spec((), arena.dtype))
             backend.forward(CLIP_NORM, (gradients,), {"limit": self.clip_norm}, out=(gradients, norm))
-        states = [flat[name] for name in self.states]
-        scalars = [arena.scalars[name] for name in ("lr", "step") if name in self.op.inputs]
-        outs = (flat["parameters"], *states, *scalars[1:])
-        attrs = {**self.attrs, "decayed": arena.decayed}
-        backend.forward(self.op, (flat["parameters"], gradients, *states, *scalars), attrs, out=outs)
+        lr, counters = arena.scalars["lr"], [arena.scalars[name] for name in ("step",) if name in self.op.inputs]
+        stretches = arena.stretches()
+        for part in stretches:
+            p, g, *states = [flat[name][part] for name in ("parameters", "gradients", *self.states)]
+            # Steps are counted once, whatever the number of stretches.
+            counted = counters if part is stretches[-1] else [backend.empty(Spec((), a.dtype)) for a in counters]
+            decayed = min(max(arena.decayed - part.start, 0), part.stop - part.start)
+            attrs = {**self.attrs, "decayed": decayed}
+            backend.forward(self.op, (p, g, *states, lr, *counters), attrs, out=(p, *states, *counted))
         arena.changed()
 
     def state(self) -> dict[str, np.ndarray]:
