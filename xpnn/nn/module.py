@@ -120,7 +120,7 @@ class Module:
         mine = {id(p) for p in self.parameters()}
         arenas = {id(p.arena): p.arena for p in self.parameters() if p.arena is not None}
         for arena in arenas.values():
-            if any(id(p) not in mine for p in arena.parameters):
+            if any(p.arena is arena and id(p) not in mine for p in arena.parameters):
                 raise BackendError("to: the optimizer trains parameters outside of this module; move the whole model")
         for arena in arenas.values():
             arena.to(target)

@@ -97,7 +97,7 @@ class Arena:
             p.version[0] += 1
 
     def to(self, target: Backend) -> None:
-        """Move everything; the parameters stay the same objects."""
+        """Move everything; the parameters stay the same objects. One that another arena took over is left to it."""
         if target is self.backend:
             return
         source, self.backend = self.backend, target
@@ -106,12 +106,14 @@ class Arena:
             for name, array in arrays.items():
                 arrays[name] = target.from_host(source.to_host(array))
         for p, data, slot in zip(self.parameters, self.views("parameters"), self.views("gradients"), strict=True):
-            p.move(target, data, slot)
+            if p.arena is self:
+                p.move(target, data, slot)
 
     def settle(self) -> None:
         """Write the zeros of gradients that nothing has filled since `zero_grad`."""
         for p in self.parameters:
-            p.settle_grad()
+            if p.arena is self:
+                p.settle_grad()
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything but parameters and gradients, on the host: copies."""
