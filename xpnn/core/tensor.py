@@ -150,6 +150,7 @@ class Tensor(Operators):
     def move(self, target: Backend, data: Array, grad: Array | None) -> None:
         """Live in these arrays from now on, still the same tensor."""
         self.backend, self.data, self._grad = target, data, grad
+        self._grad_set = self._grad_set and grad is not None
         self.version[0] += 1
 
     def relocate(self, target: Backend) -> None:
