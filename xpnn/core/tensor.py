@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -147,6 +147,17 @@ class Tensor(Operators):
         other.requires_grad = self.requires_grad
         return other
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A leaf of its own, with the same values on the same backend: without graph, gradient or optimizer."""
+        data = self.backend.empty(Spec(self.shape, self.dtype))
+        self.backend.copy(self.data, data)
+        other = self._like(data)
+        memo[id(self)] = other
+        return other
+
+    def _like(self, data: Array) -> Self:
+        return type(self)(data, self.backend, self.requires_grad)
+
     def move(self, target: Backend, data: Array, grad: Array | None) -> None:
         """Live in these arrays from now on, still the same tensor."""
         self.backend, self.data, self._grad = target, data, grad
@@ -190,6 +201,11 @@ class Parameter(Tensor):
         super().__init__(data, backend, requires_grad=True)
         self.decay = decay
         self.arena: Any = None  # set by the optimizer that packs this parameter
+
+    def _like(self, data: Array) -> Self:
+        other = type(self)(data, self.backend, self.decay)
+        other.requires_grad = self.requires_grad
+        return other
 
 
 def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, requires_grad: bool = False) -> Tensor:
