@@ -28,6 +28,9 @@ class Arena:
     """
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
+        for p in parameters:
+            if not isinstance(p, Parameter):
+                raise ConfigError(f"optimizer: expected a model or Parameters; got {type(p).__name__}")
         unique = list(dict.fromkeys(parameters))
         if not unique:
             raise ConfigError("optimizer: expected at least one parameter; got none")

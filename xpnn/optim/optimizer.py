@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -52,6 +53,12 @@ class Optimizer:
         need(l1 >= 0 and l2 >= 0, name, "l1 >= 0 and l2 >= 0", (l1, l2))
         need(clip_value is None or clip_value > 0, name, "clip_value > 0", clip_value)
         need(clip_norm is None or clip_norm > 0, name, "clip_norm > 0", clip_norm)
+        known = [setting for setting in self.op.cases[0].attrs if setting != "decayed"]
+        for setting in attrs:
+            if setting not in known:
+                near = get_close_matches(setting, [*known, "lr", "clip_value", "clip_norm"], 1)
+                hint = f". Did you mean {near[0]!r}?" if near else ""
+                raise ConfigError(f"{name}: setting {setting!r} is unknown{hint}")
         self.attrs = {**attrs, "l1": float(l1), "l2": float(l2)}
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self._lr = float(lr)
@@ -65,6 +72,7 @@ class Optimizer:
         Another optimizer that had them is done with them: its next step raises ConfigError.
         """
         listed: Iterable[Parameter] = parameters.parameters() if hasattr(parameters, "parameters") else parameters
+        need(isinstance(listed, Iterable), type(self).__name__, "a model or Parameters", type(listed).__name__)
         self._arena = Arena(list(listed))
         for state in self.states:
             self._arena.add(state)
