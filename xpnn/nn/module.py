@@ -166,8 +166,16 @@ class Module:
             t.assign(state[name])
 
     def config(self) -> dict[str, Any]:
-        """The arguments that build this module anew: attributes with the names of the parameters of `__init__`."""
+        """The arguments that build this module anew: attributes with the names of the parameters of `__init__`.
+
+        ConfigError when there is no such attribute; override this method then.
+        """
+        if type(self).__init__ is object.__init__:
+            return {}
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        for name in names:
+            if not hasattr(self, name):
+                raise ConfigError(f"{type(self).__name__}.config: expected an attribute {name!r}, as in __init__")
         return {name: getattr(self, name) for name in names}
 
 
