@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from xpnn import ops
@@ -49,7 +50,7 @@ class Flatten(Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2:
             raise ShapeError(f"Flatten: expected x (N, ...); got {x.shape}")
-        return x if x.ndim == 2 else x.reshape(x.shape[0], -1)
+        return x if x.ndim == 2 else x.reshape(x.shape[0], prod(x.shape[1:]))
 
 
 class Activation(Module):
