@@ -226,8 +226,15 @@ def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, r
     return Tensor(array, place, requires_grad)
 
 
+def _numbers(data: Any) -> np.ndarray:
+    try:
+        return np.asarray(data)
+    except ValueError:  # of lists
+        raise ShapeError("tensor: expected lists of one length on each level; got some longer than others") from None
+
+
 def _host_array(data: Any, dtype: Any) -> np.ndarray:
-    array = np.asarray(data)
+    array = _numbers(data)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"tensor: expected numbers; got {type(data).__name__} of dtype {array.dtype}")
     if dtype is None:
@@ -253,7 +260,7 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
         )
     if not isinstance(value, np.ndarray) and place.owns(value):
         return Tensor(value, place)
-    array = np.asarray(value)
+    array = _numbers(value)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"expected a tensor, an array or numbers; got {type(value).__name__}")
     numbers = not isinstance(value, np.ndarray) and array.ndim == 0

@@ -61,7 +61,7 @@ class Module:
         if not isinstance(x, (np.ndarray, list)) and not hasattr(x, "__array_namespace__"):
             return x
         like = next(self.parameters(), None)
-        return tensor(x) if like is None else as_tensor(np.asarray(x) if isinstance(x, list) else x, like)
+        return tensor(x) if like is None else as_tensor(x, like)
 
     # What it holds ------------------------------------------------------------------------------------------------
 
