@@ -63,6 +63,7 @@ ADVANCE = register(
         forward=_advance_forward,
         cost=lambda state: Cost(4, 2 * state.nbytes),
         cases=(Case((Arg((4,), "state"),)),),
+        updates=("state",),
     )
 )
 """The next draw: state with its draw counter one higher. Run in place, so that a replayed step draws anew."""
@@ -82,8 +83,10 @@ class Generator:
     True
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, draw: int = 0) -> None:
+        """draw: how many calls to skip, so that call k is a function of (seed, k)."""
         self.state = state_of(seed)
+        self.state[2:] = draw & MASK, draw >> 32
 
     def bits(self, n: int) -> np.ndarray:
         """n words (n,) uint32, then on to the next draw."""

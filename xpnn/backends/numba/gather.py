@@ -1,0 +1,20 @@
+"""The batch gather on Numba."""
+
+from __future__ import annotations
+
+from xpnn.core.backend import Override
+from xpnn_kernels.numba import gather as kernels
+
+
+def _gather(outs, saved, data, indices, scale, shift):
+    rows, out = data.reshape(data.shape[0], -1), outs[0].reshape(len(indices), -1)
+    if indices.size and not (0 <= indices.min() and indices.max() < len(rows)):  # kernels do not check
+        raise IndexError(f"gather: expected indices from 0 to {len(rows) - 1}")
+    kernels.gather(rows, indices, scale.item(), shift.item(), out)
+
+
+def _numeric(specs, attrs):
+    return specs[0].dtype.kind in "fiu" and specs[2].dtype.char in "fd" and specs[1].dtype.kind in "iu"
+
+
+OVERRIDES = {("gather", "forward"): Override(_gather, _numeric)}

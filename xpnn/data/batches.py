@@ -1,0 +1,70 @@
+"""Batches: rows gathered into arrays that are used again for the next batch, on the backend that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xpnn.core.backend import Backend
+from xpnn.core.gather import GATHER
+from xpnn.core.op import Array, Spec
+from xpnn.core.random import Generator
+from xpnn.core.shape import TAKE
+from xpnn.core.tensor import Tensor
+from xpnn.data.dataset import Dataset
+from xpnn.errors import ConfigError
+
+
+class Batches:
+    """A data set in batches of (x, y) tensors; the last one of an epoch holds what is left over.
+
+    dataset     goes to the backend once, as it is (uint8 pixels stay uint8)
+    batch_size  samples a batch
+    backend     where the batches are gathered
+    dtype       of x, and of float targets; x = stored * scale + shift
+    shuffle     another order every epoch, a function of (seed, epoch) alone: so a resumed epoch goes on in its order
+
+    Each batch overwrites the one before. ConfigError for a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        backend: Backend,
+        dtype: np.dtype | str = "float32",
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: expected at least 1; got {batch_size}")
+        self.dataset, self.backend, self.shuffle, self.seed = dataset, backend, shuffle, seed
+        self.batch_size = min(batch_size, len(dataset))
+        dtype = np.dtype(dtype)
+        y = dataset.y.astype(dtype if dataset.y.dtype.kind == "f" else np.int64, copy=False)
+        self._x, self._y = backend.from_host(dataset.x), backend.from_host(y)
+        self._scale = backend.from_host(np.array(dataset.scale, dtype))
+        self._shift = backend.from_host(np.array(dataset.shift, dtype))
+        self._x_slot = backend.empty(Spec((self.batch_size, *dataset.x.shape[1:]), dtype))
+        self._y_slot = backend.empty(Spec((self.batch_size, *y.shape[1:]), y.dtype))
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows (N,) int64 in the order of this epoch."""
+        if not self.shuffle:
+            return np.arange(len(self.dataset))
+        return Generator(self.seed, draw=epoch).permutation(len(self.dataset))
+
+    def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, from batch `start` on."""
+        order: Array = self.backend.from_host(self.order(number))
+        for i in range(start, len(self)):
+            rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+            x, y = self._x_slot[: len(rows)], self._y_slot[: len(rows)]
+            self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(x,))
+            self.backend.forward(TAKE, (self._y, rows), {"axis": 0}, out=(y,))
+            yield Tensor(x, self.backend), Tensor(y, self.backend)

@@ -1,0 +1,58 @@
+"""The guard against NaN and infinity: it stops before they reach the weights, and names where they come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xpnn.core.tape import no_grad
+from xpnn.core.tensor import Tensor
+from xpnn.errors import ConfigError, NumericError
+from xpnn.nn import Module, watching
+from xpnn.train.callbacks import Callback
+
+if TYPE_CHECKING:
+    from xpnn.train.trainer import Trainer
+
+
+class FiniteGuard(Callback):
+    """Raise NumericError at the first loss that is NaN or infinite, before the step that would spread it.
+
+    every: look at every so many steps; default: each one on a host, each hundredth on a device (a look waits for it).
+    The error names the first parameter, input or layer that is not finite.
+    """
+
+    def __init__(self, every: int | None = None) -> None:
+        if every is not None and every < 1:
+            raise ConfigError(f"FiniteGuard: expected every >= 1; got {every}")
+        self.every = every
+
+    def on_loss(self, trainer: Trainer, x: Tensor, loss: Tensor) -> None:
+        every = self.every or (1 if loss.backend.on_host else 100)
+        if trainer.step % every == 0 and not _finite(loss):
+            raise NumericError(
+                f"training: the loss is {loss.item()} in epoch {trainer.epoch + 1}, step {trainer.step}: "
+                f"{_culprit(trainer.model, x)}. The weights are those before this step"
+            )
+
+
+def _finite(t: Tensor) -> bool:
+    return t.dtype.kind != "f" or bool(t.backend.xp.all(t.backend.xp.isfinite(t.data)))
+
+
+def _culprit(model: Module, x: Tensor) -> str:
+    """The first thing that is not finite, in the order of the computation."""
+    for name, p in model.named_parameters():
+        if not _finite(p):
+            return f"parameter {name} is not finite. Try a lower learning rate or clip_norm"
+    if not _finite(x):
+        return "the input is not finite. Check the data and its scale"
+    names = {id(module): name for name, module in model.named_modules()}
+    found: list[str] = []
+
+    def look(module: Module, out: Any) -> None:
+        if isinstance(out, Tensor) and not _finite(out):
+            found.append(f"layer {names.get(id(module), '?')} ({type(module).__name__}) gave it first")
+
+    with no_grad(), watching(look):
+        model(x)
+    return found[0] if found else "the layers are finite, so the loss made it. Check the labels and targets"

@@ -1,0 +1,64 @@
+"""What training said, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from xpnn.errors import ConfigError, DataError
+
+
+class History:
+    """One row an epoch: epoch, loss, metrics, val_..., lr, seconds, samples_per_s.
+
+    history["val_loss"] is that column, NaN for epochs that have none.
+    """
+
+    def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
+        self.rows = rows or []
+
+    def __getitem__(self, name: str) -> list[float]:
+        if not any(name in row for row in self.rows):
+            raise ConfigError(f"history: no column {name!r}; there are {', '.join(self.columns) or 'none yet'}")
+        return [row.get(name, math.nan) for row in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw loss and metrics over the epochs into a picture file (.png, .svg, .pdf), and give its path.
+
+        Needs matplotlib: ConfigError with the install line where it is missing; DataError when the file cannot be written.
+        """
+        try:
+            from matplotlib.figure import Figure  # no pyplot: no display, no global state
+        except ImportError:
+            raise ConfigError("plot: matplotlib is not installed; pip install 'xpnn[plot]'") from None
+        if not self.rows:
+            raise ConfigError("plot: nothing to draw; no epoch has ended yet")
+        skip = {"epoch", "lr", "seconds", "samples_per_s"}
+        names = [name for name in self.columns if name not in skip and not name.startswith("val_")]
+        figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            self._draw(axes, name)
+        target = Path(path)
+        try:
+            figure.savefig(target, dpi=120)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{target}: the picture cannot be written: {error}") from None
+        return target
+
+    def _draw(self, axes: Any, name: str) -> None:
+        epochs = self["epoch"]
+        axes.plot(epochs, self[name], marker="o", markersize=3, label="training")
+        if f"val_{name}" in self.columns:
+            axes.plot(epochs, self[f"val_{name}"], marker="s", markersize=3, label="validation")
+        axes.set(xlabel="epoch", title=name.replace("_", " "))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
