@@ -17,16 +17,32 @@ from xpnn.ops.activation import (
     tanh,
 )
 from xpnn.ops.dense import dense
+from xpnn.ops.dropout import dropout
+from xpnn.ops.loss import (
+    binary_cross_entropy,
+    half_sum_of_squares,
+    huber,
+    l1,
+    mean_squared_error,
+    perceptron,
+)
 from xpnn.ops.softmax import cross_entropy, log_softmax, softmax
 
 __all__ = [
+    "binary_cross_entropy",
     "cross_entropy",
     "dense",
+    "dropout",
     "elu",
     "gelu",
+    "half_sum_of_squares",
     "hard_sigmoid",
+    "huber",
+    "l1",
     "leaky_relu",
     "log_softmax",
+    "mean_squared_error",
+    "perceptron",
     "relu",
     "sigmoid",
     "silu",

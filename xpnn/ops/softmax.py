@@ -10,8 +10,7 @@ from xpnn.core.reduction import normalise_axes
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import ConfigError, DTypeError, ShapeError
-
-REDUCTIONS = ("mean", "sum", "none")
+from xpnn.ops.loss import need_reduction
 
 
 def _infer(name):
@@ -81,8 +80,7 @@ def _along(op: Op, x: Any, axis: int) -> Tensor:
 
 def _cross_entropy_infer(logits, target, label_smoothing, reduction):
     dtype = need_floating("cross_entropy", logits=logits)
-    if reduction not in REDUCTIONS:
-        raise ConfigError(f"cross_entropy: expected reduction mean, sum or none; got {reduction!r}")
+    need_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing < 1:
         raise ConfigError(f"cross_entropy: expected label_smoothing from 0 up to 1; got {label_smoothing}")
     if len(logits.shape) < 2 or logits.size == 0:
