@@ -28,6 +28,14 @@ def test_masks_do_not_depend_on_the_backend(n, rate):
         np.testing.assert_array_equal(other, bits(np, state, n) >= threshold(rate))
 
 
+@pytest.mark.parametrize("place", ["numpy", "numba"])
+def test_a_word_equal_to_the_threshold_is_kept(place):
+    state = state_of(11)
+    word = int(bits(np, state, 5)[4])
+    assert mask((5,), state, word / 2**32, place)[4]
+    assert not mask((5,), state, (word + 1) / 2**32, place)[4]
+
+
 def test_the_kernel_draws_the_published_numbers():
     """The known answer of Random123 (kat_vectors, philox4x32-10) for a counter and key of zeros."""
     from xpnn_kernels.numba.philox import words
