@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from xpnn.optim import schedule
 from xpnn.optim.methods import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
 from xpnn.optim.optimizer import Optimizer
+from xpnn.optim.schedule import Constant, Cosine, Plateau, Schedule, Step, WarmUp
 
-__all__ = ["SGD", "AdaGrad", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSProp"]
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "Plateau",
+    "RMSProp",
+    "Schedule",
+    "Step",
+    "WarmUp",
+    "schedule",
+]
