@@ -1,0 +1,172 @@
+"""Outputs and gradients of every op against PyTorch, on the same cases, in float64.
+
+TWINS is the one list by hand: what PyTorch calls each op. An op without a twin is an exception with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpnn import check
+from xpnn.core.op import REGISTRY
+
+torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytestmark = pytest.mark.peers
+F = torch.nn.functional
+
+CLOSE = 1e-11
+"""Of the largest value; both sides are float64."""
+
+
+def _hard_sigmoid(x):
+    return torch.clamp(x / 6 + 0.5, 0, 1)  # the slope of F.hardsigmoid is 1/6 in float32, whatever the dtype
+
+
+def _activation(name):
+    plain = {"gelu": lambda z: F.gelu(z, approximate="tanh"), "hard_sigmoid": _hard_sigmoid, None: lambda z: z}
+    return plain.get(name) or getattr(torch, name or "", None) or getattr(F, name or "")
+
+
+def _dense(x, w, b=None, *, activation):
+    return _activation(activation)(x @ w if b is None else x @ w + b)
+
+
+def _cross_entropy(logits, target, label_smoothing, reduction):
+    C = logits.shape[-1]
+    flat = target.reshape(-1, C) if target.is_floating_point() else target.reshape(-1)
+    loss = F.cross_entropy(logits.reshape(-1, C), flat, label_smoothing=label_smoothing, reduction=reduction)
+    return loss.reshape(logits.shape[:-1]) if reduction == "none" else loss
+
+
+def _half_sum_of_squares(y, t, reduction):
+    loss = 0.5 * F.mse_loss(y, t, reduction="none").reshape(y.shape[0], -1).sum(1)
+    return loss if reduction == "none" else getattr(loss, reduction)()
+
+
+def _perceptron(y, t, reduction):
+    loss = F.relu(-t * y)
+    return loss if reduction == "none" else getattr(loss, reduction)()
+
+
+TWINS = {
+    **{
+        name: getattr(torch, name) for name in ("negative", "abs", "exp", "log", "sqrt", "square", "sin", "cos", "sign")
+    },
+    **{
+        name: getattr(torch, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "matmul")
+    },
+    **{name: getattr(torch, name) for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")},
+    "power": torch.pow,
+    "equal": torch.eq,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "leaky_relu": lambda x, slope: F.leaky_relu(x, slope),
+    "elu": lambda x, alpha: F.elu(x, alpha),
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "softplus": lambda x: F.softplus(x, threshold=1e6),
+    "hard_sigmoid": _hard_sigmoid,
+    "step": lambda x: torch.heaviside(x, torch.zeros((), dtype=x.dtype)),
+    "dense": _dense,
+    "softmax": lambda x: F.softmax(x, -1),
+    "log_softmax": lambda x: F.log_softmax(x, -1),
+    "cross_entropy": _cross_entropy,
+    "mean_squared_error": lambda y, t, reduction: F.mse_loss(y, t, reduction=reduction),
+    "half_sum_of_squares": _half_sum_of_squares,
+    "binary_cross_entropy": lambda y, t, reduction: F.binary_cross_entropy_with_logits(y, t, reduction=reduction),
+    "perceptron": _perceptron,
+    "l1": lambda y, t, reduction: F.l1_loss(y, t, reduction=reduction),
+    "huber": lambda y, t, reduction, delta: F.huber_loss(y, t, reduction=reduction, delta=delta),
+    "sum": lambda x, axis, keepdims: torch.sum(x, axis, keepdim=keepdims),
+    "mean": lambda x, axis, keepdims: torch.mean(x, axis, keepdim=keepdims),
+    "max": lambda x, axis, keepdims: torch.amax(x, axis, keepdim=keepdims),
+    "min": lambda x, axis, keepdims: torch.amin(x, axis, keepdim=keepdims),
+    "argmax": lambda x, axis: torch.argmax(x, axis),
+    "argmin": lambda x, axis: torch.argmin(x, axis),
+    "where": torch.where,
+    "clip": lambda x, low, high: torch.clamp(x, low, high),
+    "reshape": torch.reshape,
+    "transpose": lambda x, axes: torch.permute(x, axes),
+    "take": lambda x, indices, axis: torch.index_select(x, axis, indices),
+    "concat": lambda *xs, axis: torch.cat(xs, axis),
+    "astype": lambda x, dtype: x.to(getattr(torch, dtype)),
+    "gather": lambda data, indices, scale, shift: data[indices].to(scale.dtype) * scale + shift,
+}
+
+EXCEPTIONS = {
+    "index": "PyTorch has no negative steps; NumPy is the judge of indexing in tests/core",
+    "dropout": "the mask is ours by design",
+}
+
+
+def test_peer(op, case):
+    twin = TWINS.get(op.name)
+    if twin is None:
+        return
+    s = check.Sample(op, case, np.dtype("float64"))
+    inputs = [torch.from_numpy(np.array(x)) for x in s.inputs]
+    for i in s.variables:
+        inputs[i].requires_grad_()
+    out = twin(*inputs, **case.attrs)
+    _close(f"{s.title}: out", out.detach().numpy(), s.outs[0])
+    if s.variables and out.requires_grad:
+        out.backward(torch.from_numpy(np.array(s.douts[0])))
+        for i in s.variables:
+            _close(f"{s.title}: d{op.input_name(i)}", inputs[i].grad.numpy(), s.grads[i])
+
+
+def _close(name, theirs, ours):
+    assert theirs.shape == ours.shape, f"{name}: {ours.shape} here, {theirs.shape} in PyTorch"
+    if ours.dtype.kind != "f":
+        assert (theirs == ours).all(), name
+        return
+    error = np.abs(theirs - ours).max() / max(np.abs(ours).max(), 1e-300)
+    assert error <= (CLOSE if theirs.dtype == np.float64 else 1e-6), f"{name}: off by {error:.2g}"
+
+
+def test_every_op_with_a_gradient_has_a_twin(op):
+    if op.backward is not None:
+        assert (op.name in TWINS) != (op.name in EXCEPTIONS), (
+            f"{op.name}: name its PyTorch twin, or say why it has none"
+        )
+
+
+def test_no_twin_without_an_op():
+    assert set(TWINS) | set(EXCEPTIONS) <= set(REGISTRY)
+
+
+UPDATES = {
+    "sgd": lambda p, lr, a: torch.optim.SGD([p], lr),
+    "momentum": lambda p, lr, a: torch.optim.SGD([p], lr, momentum=a["momentum"], nesterov=a["nesterov"]),
+    "adagrad": lambda p, lr, a: torch.optim.Adagrad([p], lr, eps=a["eps"]),
+    "rmsprop": lambda p, lr, a: torch.optim.RMSprop([p], lr, alpha=a["rho"], eps=a["eps"]),
+    "adam": lambda p, lr, a: torch.optim.AdamW(
+        [p], lr, betas=(a["beta1"], a["beta2"]), eps=a["eps"], weight_decay=a["weight_decay"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_update_rules_over_five_steps(name):
+    """From zero states, as an optimizer starts."""
+    op = REGISTRY[name]
+    for case in op.cases:
+        if case.attrs["l1"] or case.attrs["l2"]:
+            continue
+        rng = np.random.default_rng(3)
+        p = rng.standard_normal(23)
+        theirs = torch.from_numpy(p.copy()).requires_grad_()
+        optimizer = UPDATES[name](theirs, 0.05, case.attrs)
+        values = {"p": p, "lr": np.array(0.05), "step": np.array(0.0)}
+        for _ in range(5):
+            g = rng.standard_normal(23)
+            given = [g if k == "g" else values.get(k, np.zeros(23)) for k in op.inputs]
+            outs, _ = op.forward(np, *given, **case.attrs)
+            values.update(zip(op.updates, outs, strict=True))
+            theirs.grad = torch.from_numpy(g)
+            optimizer.step()
+            _close(f"{name} [{case}]", theirs.detach().numpy(), values["p"])

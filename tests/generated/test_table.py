@@ -1,0 +1,98 @@
+"""The checked-in table of what serves which op: a kernel that is lost, or a guard that declines, shows up here.
+
+    python tests/generated/test_table.py
+
+writes the table anew. Columns of backends that cannot be used on this machine keep what they had.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xpnn.ops  # noqa: F401 - registers every op
+from xpnn import check
+from xpnn.core import backend
+from xpnn.core.op import REGISTRY
+from xpnn.errors import BackendError
+
+FILE = Path(__file__).parents[1] / "backends_table.txt"
+HEADER = """\
+# What serves each phase of each op on each backend: a kernel of its own (override), the reference, or the one or the
+# other depending on the inputs (partly). numpy is not listed: it is the reference. "?": not yet seen on a machine that
+# has this backend. Written by `python tests/generated/test_table.py`; held by that test.
+"""
+
+Cells = dict[tuple[str, str], dict[str, str]]
+
+
+def present() -> Cells:
+    """{(op, phase): {backend: what serves it}} for the built-in backends that can be used here."""
+    found = []
+    for name in backend.BUILT_IN:
+        try:
+            found.append(backend.get(name))
+        except (BackendError, AttributeError):
+            continue
+    return {(op, phase): cells for op, phase, cells in check.table(found)}
+
+
+def read(text: str) -> Cells:
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    columns = lines[0][2:] if lines else []
+    return {(op, phase): dict(zip(columns, cells, strict=True)) for op, phase, *cells in lines[1:]}
+
+
+def write(now: Cells, before: Cells) -> str:
+    columns = [
+        name
+        for name in backend.BUILT_IN
+        if name != "numpy" and any(name in row for row in (*now.values(), *before.values()))
+    ]
+    rows = [("op", "phase", *columns)]
+    for key, cells in now.items():
+        known = {**before.get(key, {}), **cells}
+        rows.append((*key, *(known.get(name, "?") for name in columns)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def test_table_is_up_to_date():
+    before = read(FILE.read_text())
+    now = present()
+    assert list(now) == list(before), "ops were added or removed; run `python tests/generated/test_table.py`"
+    wrong = [
+        f"{op} {phase} on {name}: {before[op, phase].get(name)} in the table, {served} now"
+        for (op, phase), cells in now.items()
+        for name, served in cells.items()
+        if name != "numpy" and before[op, phase].get(name) != served
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_numpy_is_the_reference():
+    assert {cells["numpy"] for cells in present().values()} == {"reference"}
+
+
+def test_kernels_serve_ops_that_exist(usable_backends):
+    """A binding under a misspelt name would never be called."""
+    import importlib
+    import pkgutil
+
+    for place in usable_backends:
+        if place.bindings is None:
+            continue
+        package = importlib.import_module(place.bindings)
+        for info in pkgutil.iter_modules(package.__path__):
+            bound = getattr(importlib.import_module(f"{place.bindings}.{info.name}"), "OVERRIDES", {})
+            for name, phase in bound:
+                assert name in REGISTRY, f"{place.bindings}.{info.name}: no op is called {name}"
+                assert REGISTRY[name].stem == info.name, (
+                    f"{name} belongs to {REGISTRY[name].stem}.py, not {info.name}.py"
+                )
+                assert phase in ("forward", "backward")
+                assert phase == "forward" or REGISTRY[name].backward is not None
+
+
+if __name__ == "__main__":
+    FILE.write_text(write(present(), read(FILE.read_text()) if FILE.exists() else {}))
