@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
@@ -92,6 +93,20 @@ class Backend:
     def copy(self, source: Array, out: Array) -> None:
         """out[...] = source, both here and of one shape."""
         out[...] = source
+
+    def fill(self, out: Array, value: float) -> None:
+        """out[...] = value, a number."""
+        out[...] = value
+
+    def full(self, spec: Spec, value: float) -> Array:
+        """An array of one number."""
+        out = self.empty(spec)
+        self.fill(out, value)
+        return out
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Array code of one's own on our arrays belongs inside this block: it makes a GPU the current one."""
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Wait until everything asked for is done (nothing to wait for on a host)."""

@@ -94,7 +94,7 @@ def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None
     if grad is None:
         if root.data.size != 1:
             raise ShapeError(f"backward: expected a scalar, or a gradient to start from; got {root.shape}. Use .mean()")
-        seed = root.backend.xp.ones_like(root.data)
+        seed = root.backend.full(Spec(root.shape, root.dtype), 1)
     else:
         start = as_tensor(grad, root)
         if start.shape != root.shape or start.dtype != root.dtype or start.backend is not root.backend:
@@ -138,10 +138,7 @@ def _run_backward(node: Node, douts: list[Array | None], grads: dict[tuple[Node,
                 f"backward: {node.op.input_name(i)} of {node.op.name} was changed since the forward pass (by an "
                 "optimizer step?). Run the forward pass again"
             )
-    filled = [
-        d if d is not None else node.backend.xp.zeros(spec.shape, dtype=spec.dtype)
-        for d, spec in zip(douts, node.out_specs, strict=True)
-    ]
+    filled = [d if d is not None else node.backend.full(spec, 0) for d, spec in zip(douts, node.out_specs, strict=True)]
     # A leaf whose slot is free is written in place, unless it enters this op twice.
     direct = [
         t.node is None and t.requires_grad and t.grad_is_free and sum(u is t for u in node.inputs) == 1

@@ -51,7 +51,7 @@ class Tensor(Operators):
     def settle_grad(self) -> None:
         """Write the zeros that `zero_grad` promised, if no gradient has overwritten the slot since."""
         if self._grad is not None and not self._grad_set:
-            self._grad[...] = 0
+            self.backend.fill(self._grad, 0)
             self._grad_set = True
 
     def zero_grad(self) -> None:
@@ -218,7 +218,8 @@ def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, r
     if isinstance(data, Tensor):
         data = data.numpy()
     if place.owns(data) and not isinstance(data, np.ndarray):  # a device array, there already
-        array = data if dtype is None else place.xp.astype(data, np.dtype(dtype))
+        with place.here():
+            array = data if dtype is None else place.xp.astype(data, np.dtype(dtype))
     else:
         array = place.from_host(_host_array(data, dtype))
     if requires_grad and array.dtype.kind != "f":
@@ -231,6 +232,12 @@ def _numbers(data: Any) -> np.ndarray:
         return np.asarray(data)
     except ValueError:  # of lists
         raise ShapeError("tensor: expected lists of one length on each level; got some longer than others") from None
+    except TypeError:  # another backend's array, which does not let itself be copied unasked
+        kind, here = type(data), backends.current().device
+        raise BackendError(
+            f"tensor: expected numbers or an array on the host; got {kind.__module__}.{kind.__name__}. "
+            f"Make it a tensor where it lives, then move it: xpnn.tensor(x, backend='cuda:0').to('{here}')"
+        ) from None
 
 
 def _host_array(data: Any, dtype: Any) -> np.ndarray:

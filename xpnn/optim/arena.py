@@ -69,8 +69,7 @@ class Arena:
 
     def add(self, name: str) -> Array:
         """A new flat array of zeros."""
-        array = self.backend.empty(Spec((self.size,), self.dtype))
-        array[...] = 0
+        array = self.backend.full(Spec((self.size,), self.dtype), 0)
         self.flat[name] = array
         return array
 

@@ -100,7 +100,7 @@ class Optimizer:
         need(value >= 0 and np.isfinite(value), type(self).__name__, "lr >= 0", value)
         self._lr = float(value)
         if self._arena is not None:
-            self._arena.scalars["lr"][...] = self._lr
+            self._arena.backend.fill(self._arena.scalars["lr"], self._lr)
 
     def zero_grad(self) -> None:
         """Forget the gradients. The next backward pass overwrites them."""
