@@ -279,13 +279,17 @@ def _create(stem: str, index: int) -> Backend:
 
 # The backend in use ---------------------------------------------------------------------------------------
 
-_default: Backend | None = None
+_uses: list[use] = []  # those that speak for the whole process, the last one first
 _scoped: ContextVar[Backend | None] = ContextVar("xpnn_backend", default=None)
 
 
 def current() -> Backend:
     """Where new tensors and models are made now."""
-    return _scoped.get() or _default or get("numpy")
+    scoped = _scoped.get()
+    if scoped is not None:
+        return scoped
+    last = _uses[-1:]  # one step, so that no other thread can empty the list in between
+    return last[0].backend if last else get("numpy")
 
 
 class use:
@@ -300,18 +304,16 @@ class use:
     """
 
     def __init__(self, name: str | Backend) -> None:
-        global _default
         self.backend = get(name)
-        self._before = _default
-        self._token: Token[Backend | None] | None = None
-        _default = self.backend
+        self._tokens: list[Token[Backend | None]] = []
+        _uses.append(self)
+        del _uses[:-64]  # only the last counts; the others wait for a `with` that may follow in their threads
 
     def __enter__(self) -> Backend:
-        global _default
-        _default = self._before
-        self._token = _scoped.set(self.backend)
+        if self in _uses:  # not for the process after all
+            _uses.remove(self)
+        self._tokens.append(_scoped.set(self.backend))
         return self.backend
 
     def __exit__(self, *_: object) -> None:
-        assert self._token is not None
-        _scoped.reset(self._token)
+        _scoped.reset(self._tokens.pop())
