@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def resolve_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int,
     known = int(np.prod([n for n in wanted if n != -1], dtype=np.int64))
     if wanted.count(-1) == 1 and known and size % known == 0:
         return tuple(size // known if n == -1 else n for n in wanted)
-    if -1 in wanted or known != size:
+    if -1 in wanted or known != size or any(n < 0 for n in wanted):
         raise ShapeError(f"reshape: expected {size} elements like x {shape}; got the shape {wanted}")
     return wanted
 
@@ -96,8 +97,10 @@ def _index_infer(x, key):
     try:
         # A broadcast scalar has the right shape and no memory: NumPy itself says what the index gives.
         return Outline((Spec(np.broadcast_to(np.empty((), x.dtype), x.shape)[_thaw(key)].shape, x.dtype),))
-    except IndexError as error:
+    except (IndexError, ValueError) as error:
         raise ShapeError(f"index: {error}; x is {x.shape}") from None
+    except TypeError as error:
+        raise DTypeError(f"index: {error}") from None
 
 
 def _index_backward(xp, wanted, douts, kept, key):
@@ -138,10 +141,12 @@ def _take_infer(x, indices, axis):
 def _take_backward(xp, wanted, douts, kept, axis):
     """Rows taken twice have the sum: dx = onehot(indices)^T dy along the axis, in a fixed order."""
     indices, spec = kept.inputs[1], kept.specs[0]
-    rows = xp.arange(spec.shape[axis], dtype=indices.dtype)
+    rows = xp.arange(spec.shape[axis], dtype=xp.int64)  # a small dtype of indices may not count so far
+    indices = xp.astype(indices, xp.int64)
+    indices = xp.where(indices < 0, indices + spec.shape[axis], indices)
     onehot = xp.astype(rows[:, None] == indices[None, :], douts[0].dtype)
     dy = xp.moveaxis(douts[0], axis, 0)
-    dx = onehot @ xp.reshape(dy, (dy.shape[0], -1))
+    dx = onehot @ xp.reshape(dy, (dy.shape[0], prod(dy.shape[1:])))
     return xp.moveaxis(xp.reshape(dx, (spec.shape[axis], *dy.shape[1:])), 0, axis), None
 
 
