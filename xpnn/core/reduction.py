@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 import numpy as np
 
 from xpnn.core.arithmetic import elementwise_cost, need_floating
@@ -13,7 +15,10 @@ Axes = tuple[int, ...]
 
 def normalise_axes(name: str, axis: int | Axes | None, ndim: int) -> Axes:
     """Every axis as a number from 0 up; None means all of them. ShapeError when there is no such axis."""
-    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if axis is None:
+        axes = tuple(range(ndim))
+    else:
+        axes = tuple(map(index, axis)) if isinstance(axis, (tuple, list)) else (index(axis),)
     for a in axes:
         if not -ndim <= a < ndim:
             raise ShapeError(f"{name}: expected axes from {-ndim} to {ndim - 1}; got {a}")
@@ -36,6 +41,16 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 def _spread(xp: Namespace, y: Array, spec: Spec, axis: Axes) -> Array:
     """A reduced array back at the input's shape, each element repeated along the axes it came from."""
     return xp.broadcast_to(xp.reshape(y, _reduced_shape(spec.shape, axis, True)), spec.shape)
+
+
+def _sum_dtype(dtype: np.dtype) -> np.dtype:
+    """Whole numbers are added in 64 bits, as NumPy does: counting with `(y == t).sum()` must not end at True."""
+    return np.dtype({"b": "int64", "i": "int64", "u": "uint64"}.get(dtype.kind, dtype))
+
+
+def _sum(xp, x, axis, keepdims):
+    wide = getattr(xp, _sum_dtype(np.dtype(str(x.dtype).rpartition(".")[2])).name)
+    return xp.sum(xp.astype(x, wide, copy=False), axis=axis, keepdims=keepdims, dtype=wide)
 
 
 def _sum_backward(xp, wanted, douts, kept, axis, keepdims):
@@ -64,7 +79,8 @@ def _reduction(name, function, backward, keeps=(), kind="normal"):
             need_floating(name, x=x)
         if name in ("max", "min", "mean") and _count(x.shape, axis) == 0:
             raise ShapeError(f"{name}: expected at least one element to reduce; got {x.shape}")
-        return Outline((Spec(_reduced_shape(x.shape, axis, keepdims), x.dtype),))
+        dtype = _sum_dtype(x.dtype) if name == "sum" else x.dtype
+        return Outline((Spec(_reduced_shape(x.shape, axis, keepdims), dtype),))
 
     return register(
         Op(
@@ -99,10 +115,7 @@ def _position(name, function):
 
 
 OPS = {
-    # dtype= keeps the sum of a float32 array float32 (and of an int32 array int32) on every namespace.
-    "sum": _reduction(
-        "sum", lambda xp, x, axis, keep: xp.sum(x, axis=axis, keepdims=keep, dtype=x.dtype), _sum_backward
-    ),
+    "sum": _reduction("sum", _sum, _sum_backward),
     "mean": _reduction("mean", lambda xp, x, axis, keep: xp.mean(x, axis=axis, keepdims=keep), _mean_backward),
     "max": _reduction(
         "max",
