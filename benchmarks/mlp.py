@@ -3,9 +3,9 @@
     python benchmarks/mlp.py [--rounds 5] [--torch-python PATH]
 
 Every rung runs in a process of its own, in turn, so that thread pools do not meet and a drift of the machine reaches
-all alike. All start from the same weights and see the same batches; their first losses must agree before anything is timed.
-PyTorch runs as tutorials write it (Adam's defaults), with fused Adam, and compiled. Without MNIST (XPNN_DATA) the
-pixels are random: the time is the same, the losses mean nothing.
+all alike. They start from the same weights and see the same batches; their first losses must agree before anything is
+timed. PyTorch runs as tutorials write it (Adam's defaults), with fused Adam, and compiled. Without MNIST (XPNN_DATA)
+the pixels are random: the time is the same, the losses mean nothing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn import errors, nn, ops, optim
+from xpnn import data, errors, losses, nn, ops, optim
 from xpnn.core.backend import current as current_backend
 from xpnn.core.backend import use
 from xpnn.core.functions import concat, cos, exp, log, maximum, minimum, sign, sin, sqrt, stack, where
@@ -10,25 +10,31 @@ from xpnn.core.random import seed
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Parameter, Tensor, tensor
 from xpnn.errors import XpnnError
+from xpnn.train import Trainer, load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Parameter",
     "Tensor",
+    "Trainer",
     "XpnnError",
     "concat",
     "cos",
     "current_backend",
+    "data",
     "errors",
     "exp",
+    "load",
     "log",
+    "losses",
     "maximum",
     "minimum",
     "nn",
     "no_grad",
     "ops",
     "optim",
+    "save",
     "seed",
     "sign",
     "sin",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,6 +134,11 @@ class Op:
         """Does backward read this input?"""
         last = len(self.inputs) - 1
         return self.input_name(position) in self.keeps or (position >= last and self.inputs[-1] in self.keeps)
+
+    @cache  # noqa: B019 - records live as long as the process
+    def kept_inputs(self, count: int) -> tuple[bool, ...]:
+        """`keeps_input` of the first `count` inputs."""
+        return tuple(self.keeps_input(position) for position in range(count))
 
     def __repr__(self) -> str:
         return f"Op({self.name})"

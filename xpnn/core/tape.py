@@ -63,12 +63,12 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
 
 
 def _record(op, place, attrs, tensors, results, saved) -> None:
-    for i, t in enumerate(tensors):
+    for i, t in enumerate(tensors if op.constants else ()):
         if t.requires_grad and op.input_name(i) in op.constants:
             raise AutogradError(f"{op.name}: {op.input_name(i)} has no gradient; use .detach()")
     node = Node(op, place, attrs, tensors)
     node.kept = Kept(
-        tuple([t.data if op.keeps_input(i) else None for i, t in enumerate(tensors)]),
+        tuple([t.data if kept else None for t, kept in zip(tensors, op.kept_inputs(len(tensors)), strict=True)]),
         tuple([r.data if "out" in op.keeps else None for r in results]),
         saved,
         tuple([Spec(t.data.shape, t.data.dtype) for t in tensors]),

@@ -148,9 +148,7 @@ class Checkpoint(Callback):
         try:
             target = self.path.format(**names)
         except (KeyError, IndexError, ValueError) as error:
-            raise ConfigError(
-                f"Checkpoint: {self.path!r} asks for {error}; there are {', '.join(names)}"
-            ) from None
+            raise ConfigError(f"Checkpoint: {self.path!r} asks for {error}; there are {', '.join(names)}") from None
         trainer.save(target)
 
     def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The progress bar of `fit`: loss, metrics, samples a second and time left, by Rich, on standard error."""
+"""What `fit` shows: a bar for the epoch under way, and a line for each one that has ended; by Rich, on standard error."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ READ_EVERY_S = 0.25
 
 
 class Progress:
-    """A bar an epoch, which stays as a line when the epoch ends. Off, it costs nothing."""
+    """Off, it costs nothing. Where standard error is no terminal there are the lines alone."""
 
     def __init__(self, trainer: Trainer, steps: int, enabled: bool) -> None:
         self._trainer, self._steps, self._bar = trainer, steps, None
         if enabled:
             from rich.console import Console  # 60 ms that `import xpnn` need not spend
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("epoch {task.fields[epoch]}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=16),
                 TextColumn("{task.fields[text]}"),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=Console(stderr=True),
+                TimeRemainingColumn(),
+                console=Console(stderr=True, highlight=False),
                 refresh_per_second=4,
+                transient=True,
             )
 
     def __enter__(self) -> Self:
@@ -46,8 +46,9 @@ class Progress:
         self._done, self._samples, self._since = done, 0, time.perf_counter()
         self._read_at = self._since
         if self._bar is not None:
-            total = int(self._trainer._run["last"])
-            self._task = self._bar.add_task("", total=self._steps, completed=done, epoch=f"{epoch}/{total}", text="")
+            last = int(self._trainer._run["last"])
+            self._name = f"epoch {epoch:>{len(str(last))}}/{last}"
+            self._task = self._bar.add_task(self._name, total=self._steps, completed=done, text="")
 
     def advance(self, samples: int) -> None:
         """One more batch."""
@@ -58,15 +59,16 @@ class Progress:
         now = time.perf_counter()
         if now - self._read_at >= READ_EVERY_S:
             self._read_at = now
-            self._show(self._trainer._meter.value(), self._samples / (now - self._since))
+            text = f"{_listed(self._trainer._meter.value())}  {self._samples / (now - self._since):,.0f} samples/s"
+            self._bar.update(self._task, completed=self._done, text=text)
 
-    def finish(self, row: dict[str, float]) -> None:
-        """The epoch is over: leave its line."""
+    def finish(self, row: dict[str, Any]) -> None:
+        """The epoch is over: its line stays."""
         if self._bar is not None:
-            skip = ("epoch", "lr", "seconds", "samples_per_s")
-            self._show({k: v for k, v in row.items() if k not in skip}, row["samples_per_s"])
+            self._bar.remove_task(self._task)
+            shown = {k: v for k, v in row.items() if k not in ("epoch", "lr", "seconds", "samples_per_s")}
+            self._bar.console.print(f"{self._name}  {_listed(shown)}  {row['samples_per_s']:,.0f} samples/s")
 
-    def _show(self, values: dict[str, Any], samples_per_s: float) -> None:
-        assert self._bar is not None
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float))
-        self._bar.update(self._task, completed=self._done, text=f"{shown}  {samples_per_s:,.0f} samples/s")
+
+def _listed(values: dict[str, Any]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float))

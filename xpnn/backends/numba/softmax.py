@@ -39,8 +39,10 @@ def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction):
 def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction):
     (p,), target = kept.saved, kept.inputs[1]
     samples = p.size // p.shape[-1]
-    scale = douts[0] / samples if reduction == "mean" else douts[0]
-    dloss = np.ascontiguousarray(np.broadcast_to(scale.reshape(-1), samples) if scale.size == 1 else scale.reshape(-1))
+    if reduction == "none":
+        dloss = douts[0].reshape(-1)
+    else:
+        dloss = np.full(samples, douts[0] / samples if reduction == "mean" else douts[0], p.dtype)
     if target.dtype.kind == "f":
         kernels.cross_entropy_targets_backward(_rows(p), _rows(target), label_smoothing, dloss, _rows(dins[0]))
     else:
