@@ -49,8 +49,9 @@ def _sum_dtype(dtype: np.dtype) -> np.dtype:
 
 
 def _sum(xp, x, axis, keepdims):
-    wide = getattr(xp, _sum_dtype(np.dtype(str(x.dtype).rpartition(".")[2])).name)
-    return xp.sum(xp.astype(x, wide, copy=False), axis=axis, keepdims=keepdims, dtype=wide)
+    if xp.isdtype(x.dtype, "bool"):
+        x = xp.astype(x, xp.int64)
+    return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
 def _sum_backward(xp, wanted, douts, kept, axis, keepdims):
