@@ -6,6 +6,7 @@ A binary op broadcasts as NumPy does; its gradient is summed back to each input'
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import nan, prod
 
 import numpy as np
 
@@ -38,8 +39,8 @@ BINARY: dict[str, tuple[Callable, Callable, Callable, str]] = {
     ),
     "power": (
         lambda xp, x, y: x**y,
-        # At x = 0 the plain formula y x^(y-1) is right for y >= 1; log(0) must not reach the other one.
-        lambda xp, x, y, dz: dz * xp.where(y == 0, xp.zeros_like(dz), y * x ** (y - 1)),
+        # y x^(y-1), without 0^-1 where y is 0; and log(0) must not reach the other one.
+        lambda xp, x, y, dz: dz * y * xp.where(y == 0, xp.ones_like(x), x) ** (y - 1),
         lambda xp, x, y, dz: dz * xp.where(x == 0, xp.zeros_like(dz), x**y * xp.log(xp.where(x == 0, x + 1, x))),
         "positive",
     ),
@@ -69,7 +70,8 @@ COMPARE: dict[str, Callable] = {
 
 def _first_share(xp: Namespace, x: Array, y: Array) -> Array:
     """1 where x > y, 1/2 where equal, 0 elsewhere; NaN where either is, as in forward."""
-    return (xp.sign(x - y) + 1) / 2
+    share = xp.astype(x > y, x.dtype) + xp.astype(x == y, x.dtype) / 2
+    return xp.where((x >= y) | (x < y), share, xp.full_like(share, nan))
 
 
 def unbroadcast(xp: Namespace, grad: Array, shape: tuple[int, ...]) -> Array:
@@ -100,6 +102,12 @@ def need_floating(name: str, **specs: Spec) -> np.dtype:
     return first
 
 
+def need_numbers(name: str, x: Spec) -> None:
+    """DTypeError for bool: what would True + True be?"""
+    if x.dtype.kind == "b":
+        raise DTypeError(f"{name}: expected numbers; got bool. Convert with .astype('float32') or .astype('int64')")
+
+
 def _need_same(name: str, x: Spec, y: Spec) -> None:
     if x.dtype != y.dtype:
         raise DTypeError(f"{name}: expected one dtype; got {x.dtype} and {y.dtype}. Convert one with .astype()")
@@ -109,14 +117,15 @@ def elementwise_cost(per_element: float) -> Callable[..., Cost]:
     """The cost of a pass that reads its inputs, writes one output and computes so much for each element."""
 
     def cost(*specs: Spec, **_: object) -> Cost:
-        size = max(spec.size for spec in specs)
-        return Cost(per_element * size, sum(spec.nbytes for spec in specs) + size * specs[0].dtype.itemsize)
+        size = prod(np.broadcast_shapes(*[spec.shape for spec in specs]))
+        return Cost(per_element * size, sum(spec.nbytes for spec in specs) + size * specs[-1].dtype.itemsize)
 
     return cost
 
 
 def _unary(name: str, function: Callable, derivative: Callable, kind: str) -> Op:
     def infer(x):
+        need_numbers(name, x)
         if name not in ("negative", "abs", "square", "sign"):
             need_floating(name, x=x)
         return Outline((x,))
@@ -139,6 +148,7 @@ def _unary(name: str, function: Callable, derivative: Callable, kind: str) -> Op
 def _binary(name: str, function: Callable, by_x: Callable, by_y: Callable, kind: str) -> Op:
     def infer(x, y):
         _need_same(name, x, y)
+        need_numbers(name, x)
         if name in ("divide", "power"):
             need_floating(name, x=x, y=y)
         return Outline((Spec(broadcast_shape(name, x.shape, y.shape), x.dtype),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,8 +163,10 @@ class Operators:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         return self._apply(RESHAPE, self, shape=tuple(wanted))
 
-    def transpose(self, *axes: int) -> Tensor:
+    def transpose(self, *axes: int | tuple[int, ...]) -> Tensor:
         """The axes in this order; without arguments, reversed."""
+        if len(axes) == 1 and isinstance(axes[0], (tuple, list)):
+            axes = tuple(axes[0])
         order = normalise_order(axes, self.ndim) if axes else tuple(range(self.ndim))[::-1]
         return self._apply(TRANSPOSE, self, axes=order)
 
@@ -175,6 +179,9 @@ class Operators:
             return self.take(key)
         return self._apply(INDEX, self, key=freeze_key(key))
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))  # type: ignore[arg-type]
+
     def take(self, indices: Any, axis: int = 0) -> Tensor:
         """The rows that `indices` (K,) name along an axis, in that order."""
         return self._apply(
@@ -186,6 +193,8 @@ class Operators:
 
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
         """Values below low become low, above high become high; the gradient passes between."""
+        # Python's own numbers: a NumPy one would bring its dtype along.
+        low, high = (bound.item() if isinstance(bound, (np.generic, np.ndarray)) else bound for bound in (low, high))
         return self._apply(CLIP, self, low=low, high=high)
 
     def astype(self, dtype: Any) -> Tensor:
@@ -193,6 +202,6 @@ class Operators:
         return self._apply(ASTYPE, self, dtype=np.dtype(dtype).name)
 
 
-def normalise_order(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+def normalise_order(axes: tuple[Any, ...], ndim: int) -> tuple[int, ...]:
     """Axes counted from the front, in the order given."""
-    return tuple(a % ndim if -ndim <= a < ndim else a for a in axes)
+    return tuple(a % ndim if -ndim <= a < ndim else a for a in map(index, axes))

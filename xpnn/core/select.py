@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.core.arithmetic import broadcast_shape, elementwise_cost, unbroadcast
+from xpnn.core.arithmetic import broadcast_shape, elementwise_cost, need_numbers, unbroadcast
 from xpnn.core.op import Arg, Case, Op, Outline, Spec, register
 from xpnn.errors import DTypeError, ShapeError
 
@@ -45,6 +45,9 @@ WHERE = register(
 
 
 def _clip_infer(x, low, high):
+    need_numbers("clip", x)
+    if x.dtype.kind != "f" and any(isinstance(bound, float) for bound in (low, high)):
+        raise DTypeError(f"clip: expected whole numbers for x {x.dtype}; got {low} and {high}")
     if low is not None and high is not None and not low <= high:
         raise ShapeError(f"clip: expected low <= high; got low {low} and high {high}")
     return Outline((x,))
