@@ -143,7 +143,8 @@ class Tensor(Operators):
             return self
         if self.node is not None:
             raise AutogradError("to: expected a tensor outside a graph; move the inputs, or use .detach().to()")
-        other = Tensor(target.from_host(self.numpy()), target)
+        values = self.numpy()
+        other = Tensor(target.from_host(values.copy() if self.backend.on_host else values), target)
         other.requires_grad = self.requires_grad
         return other
 
@@ -216,7 +217,7 @@ def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, r
     """
     place = backends.get(backend) if backend is not None else backends.current()
     if isinstance(data, Tensor):
-        data = data.numpy()
+        data = np.array(data.numpy())
     if place.owns(data) and not isinstance(data, np.ndarray):  # a device array, there already
         with place.here():
             array = data if dtype is None else place.xp.astype(data, np.dtype(dtype))
@@ -270,8 +271,13 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
     array = _numbers(value)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"expected a tensor, an array or numbers; got {type(value).__name__}")
-    numbers = not isinstance(value, np.ndarray) and array.ndim == 0
-    wanted = like.dtype if (numbers and array.dtype.kind != "b") or array.dtype.kind == like.dtype.kind == "f" else None
-    if numbers and array.dtype.kind == "f" and like.dtype.kind != "f":
-        wanted = np.dtype("float32")
+    kind = array.dtype.kind
+    wanted = like.dtype if kind == like.dtype.kind == "f" else None
+    if not isinstance(value, np.ndarray) and array.ndim == 0:
+        if kind == "f":
+            wanted = like.dtype if like.dtype.kind == "f" else np.dtype("float32")
+        elif kind in "iu" and like.dtype.kind != "b":
+            wanted = like.dtype
+            if wanted.kind in "iu" and not np.iinfo(wanted).min <= int(array) <= np.iinfo(wanted).max:
+                raise DTypeError(f"expected a number that fits in {wanted}; got {value}. Convert with .astype() first")
     return tensor(array, wanted, place)
