@@ -119,13 +119,20 @@ def _record(name: str, make: Callable[..., Activation], attrs: dict[str, Any]) -
 
 _TUNABLE = {"leaky_relu": (leaky_relu_of, {"slope": 0.01}), "elu": (elu_of, {"alpha": 1.0})}
 OPS = {name: _record(name, *_TUNABLE.get(name, (lambda entry=entry: entry, {}))) for name, entry in ACTIVATIONS.items()}
+
+
+def _step_infer(x):
+    need_floating("step", x=x)
+    return Outline((x,))
+
+
 STEP = register(
     Op(
         name="step",
         inputs=("x",),
-        infer=lambda x: Outline((x,)),
-        # x - x: 0, and NaN where x is NaN
-        forward=lambda xp, x: ((xp.astype(x > 0, x.dtype) + (x - x),), ()),
+        infer=_step_infer,
+        # NaN, the only x that differs from itself, stays
+        forward=lambda xp, x: ((xp.where(x == x, xp.astype(x > 0, x.dtype), x),), ()),
         cost=elementwise_cost(1),
         cases=(Case((Arg((4, 6), "apart"),)),),
     )
