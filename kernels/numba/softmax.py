@@ -111,7 +111,8 @@ def cross_entropy_targets(logits, target, smoothing, loss, p):
         log_total = logits.dtype.type(math.log(total))
         value = logits.dtype.type(0)
         for c in range(C):
-            value += (target[n, c] * (1 - s) + s / C) * (log_total - (logits[n, c] - top))
+            q = target[n, c] * (1 - s) + s / C
+            value += q * (log_total - (logits[n, c] - top)) if q != 0 else q  # a masked class may have a logit of -inf
         loss[n] = value
         p[n] *= 1 / total
 

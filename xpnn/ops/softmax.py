@@ -100,7 +100,8 @@ def _target_distribution(xp, target, logits, label_smoothing):
     """q = (1 - s) target + s / C; a label outside 0..C-1 makes its row NaN, so that it cannot pass unseen."""
     C = logits.shape[-1]
     if xp.isdtype(target.dtype, "integral"):
-        classes = xp.arange(C, dtype=target.dtype)
+        target = xp.astype(target, xp.int64)  # a small dtype may not count up to C
+        classes = xp.arange(C, dtype=xp.int64)
         known = (target >= 0) & (target < C)
         onehot = xp.astype(target[..., None] == classes, logits.dtype)
         target = xp.where(known[..., None], onehot, xp.full_like(onehot, float("nan")))
@@ -114,7 +115,8 @@ def _scale(spec, reduction):
 def _cross_entropy_forward(xp, logits, target, label_smoothing, reduction):
     (log_p,), _ = _log_softmax_forward(xp, logits)
     q = _target_distribution(xp, target, logits, label_smoothing)
-    loss = -xp.sum(q * log_p, axis=-1)
+    # A class of weight 0 adds nothing, even where it is masked by a logit of -inf.
+    loss = -xp.sum(q * xp.where(q == 0, xp.zeros_like(q), log_p), axis=-1)
     if reduction != "none":
         loss = xp.sum(loss) * _scale(Spec(logits.shape, logits.dtype), reduction)
     return (loss,), (xp.exp(log_p),)
