@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from xpnn.core.arithmetic import need_floating
@@ -45,7 +46,8 @@ def _backward(xp, wanted, douts, kept, *, activation):
         f = ACTIVATIONS[activation]
         dz = dy * f.slope(xp, kept.saved[0] if f.reads == "x" else None, y)
     I, O = w.shape
-    dz_no, x_ni = xp.reshape(dz, (-1, O)), xp.reshape(x, (-1, I))
+    N = prod(x.shape[:-1])
+    dz_no, x_ni = xp.reshape(dz, (N, O)), xp.reshape(x, (N, I))
     dx = xp.reshape(dz_no @ w.T, x.shape) if wanted[0] else None
     dw = x_ni.T @ dz_no if wanted[1] else None
     db = xp.sum(dz_no, axis=0) if wanted[-1] else None
