@@ -120,7 +120,8 @@ ADAM = _record(
 def _clip_norm(xp, g, *, limit):
     norm = xp.sqrt(xp.sum(g * g))
     # norm - norm: 0, and NaN where the gradient is not finite, which must not be hidden by a factor of 0.
-    factor = xp.where(norm > limit, limit / norm, xp.ones_like(norm)) + (norm - norm)
+    over, one = norm > limit, xp.ones_like(norm)
+    factor = xp.where(over, limit / xp.where(over, norm, one), one) + (norm - norm)
     return (g * factor, norm), ()
 
 
