@@ -28,14 +28,11 @@ def philox(xp: Namespace, counter: tuple[Array, ...], key: tuple[Array, ...]) ->
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
-    word = xp.asarray(MASK, dtype=xp.uint64)
-    half = xp.asarray(32, dtype=xp.uint64)
-    m0, m1 = (xp.asarray(m, dtype=xp.uint64) for m in MULTIPLIERS)
-    w0, w1 = (xp.asarray(w, dtype=xp.uint64) for w in WEYL)
+    # Plain numbers, not arrays of one: those would be copied to a GPU, each at every call.
     for _ in range(ROUNDS):
-        p0, p1 = m0 * c0, m1 * c2
-        c0, c1, c2, c3 = (p1 >> half) ^ c1 ^ k0, p1 & word, (p0 >> half) ^ c3 ^ k1, p0 & word
-        k0, k1 = (k0 + w0) & word, (k1 + w1) & word
+        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK, (p0 >> 32) ^ c3 ^ k1, p0 & MASK
+        k0, k1 = (k0 + WEYL[0]) & MASK, (k1 + WEYL[1]) & MASK
     return c0, c1, c2, c3
 
 
@@ -44,14 +41,14 @@ def bits(xp: Namespace, state: Array, n: int) -> Array:
     key0, key1, draw0, draw1 = (xp.astype(state[i], xp.uint64) for i in range(4))
     block = xp.arange((n + 3) // 4, dtype=xp.uint64)
     zero = xp.zeros_like(block)
-    counter = (block & xp.asarray(MASK, dtype=xp.uint64), zero, zero + draw0, zero + draw1)
+    counter = (block & MASK, zero, zero + draw0, zero + draw1)
     words = philox(xp, counter, (key0, key1))
     return xp.astype(xp.reshape(xp.stack(words, axis=-1), (-1,))[:n], xp.uint32)
 
 
 def _advance_forward(xp, state):
-    low = state[2:3] + xp.asarray(1, dtype=xp.uint32)
-    carry = xp.astype(low == xp.asarray(0, dtype=xp.uint32), xp.uint32)
+    low = state[2:3] + 1
+    carry = xp.astype(low == 0, xp.uint32)
     return (xp.concat([state[:2], low, state[3:] + carry]),), ()
 
 

@@ -36,7 +36,7 @@ def _scaled(xp, x, kept, rate):
 
 def _forward(xp, x, state, rate):
     words = xp.reshape(bits(xp, state, prod(x.shape)), x.shape)
-    kept = words >= xp.asarray(threshold(rate), dtype=xp.uint32)
+    kept = words >= threshold(rate)
     return (_scaled(xp, x, kept, rate),), (kept,)
 
 
