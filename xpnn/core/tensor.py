@@ -280,4 +280,6 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
             wanted = like.dtype
             if wanted.kind in "iu" and not np.iinfo(wanted).min <= int(array) <= np.iinfo(wanted).max:
                 raise DTypeError(f"expected a number that fits in {wanted}; got {value}. Convert with .astype() first")
+        # Filled there: `2 * x` copies nothing to a GPU.
+        return Tensor(place.full(Spec((), array.dtype if wanted is None else wanted), array.item()), place)
     return tensor(array, wanted, place)
