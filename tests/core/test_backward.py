@@ -1,0 +1,260 @@
+"""The tape: what accumulates, what is freed, what is refused."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.core.tensor import Parameter
+from xpnn.errors import AutogradError, ShapeError
+
+
+def leaf(*values, dtype="float64"):
+    return xpnn.tensor(np.array(values, dtype), requires_grad=True)
+
+
+def grad(x):
+    return x.grad.numpy().tolist()
+
+
+def test_gradients_add_up_over_calls():
+    x = leaf(1.0, 2.0)
+    (x * 3).sum().backward()
+    (x * 4).sum().backward()
+    assert grad(x) == [7, 7]
+
+
+def test_zero_grad_forgets():
+    x = leaf(1.0, 2.0)
+    (x * 3).sum().backward()
+    x.zero_grad()
+    assert grad(x) == [0, 0]
+    x.zero_grad()
+    (x * 4).sum().backward()
+    assert grad(x) == [4, 4]
+
+
+def test_zeroed_before_any_backward_is_still_none():
+    x = leaf(1.0)
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_a_leaf_used_in_many_places():
+    x = leaf(2.0, 3.0)
+    (x * x + x * x * x + x).sum().backward()
+    assert grad(x) == [2 * 2 + 3 * 4 + 1, 2 * 3 + 3 * 9 + 1]
+
+
+def test_a_leaf_that_enters_one_op_three_times():
+    x = leaf(1.0, 2.0)
+    y = xpnn.concat([x, x, x])
+    (y * np.arange(6.0)).sum().backward()
+    assert grad(x) == [0 + 2 + 4, 1 + 3 + 5]
+
+
+def test_a_node_used_twice_by_one_op_and_again_by_another():
+    x = leaf(3.0)
+    y = x * 2
+    (y * y + y.exp() * 0 + y).sum().backward()
+    assert grad(x) == [2 * (2 * 6) + 2]
+
+
+def test_a_diamond_does_not_run_a_node_twice():
+    x = leaf(1.5)
+    y = x * 2
+    for _ in range(40):  # 2^40 paths
+        y = y + y
+    y.sum().backward()
+    assert grad(x) == [2.0**41]
+
+
+def test_a_deep_graph_needs_no_recursion():
+    x = leaf(1.0)
+    y = x
+    for _ in range(5000):
+        y = y + 1.0
+    y.sum().backward()
+    assert grad(x) == [1]
+
+
+def test_a_leaf_is_its_own_gradient():
+    x = leaf(5.0)
+    x.backward()
+    x.backward()
+    assert grad(x) == [2]
+
+
+def test_a_branch_without_gradient_costs_nothing():
+    x, constant = leaf(1.0, 2.0), xpnn.tensor(np.array([5.0, 6.0]))
+    (x * constant).sum().backward()
+    assert grad(x) == [5, 6]
+    assert constant.grad is None
+
+
+def test_the_starting_gradient_is_not_changed():
+    start = np.array([1.0, 2.0])
+    x = leaf(1.0, 1.0)
+    y = x + x
+    y.backward(start, retain_graph=True)
+    y.backward(start)
+    assert start.tolist() == [1, 2]
+    assert grad(x) == [4, 8]
+
+
+def test_gradients_do_not_alias_each_other():
+    """add gives its incoming gradient to both sides: a later += on one must not reach the other."""
+    x, y = leaf(1.0), leaf(1.0)
+    (x + y).sum().backward()
+    (x * 5).sum().backward()
+    assert (grad(x), grad(y)) == ([6], [1])
+
+
+def test_two_roots_over_one_graph():
+    x = leaf(2.0)
+    y = x * x
+    (y * 3).sum().backward(retain_graph=True)
+    (y * 5).sum().backward()
+    assert grad(x) == [32]
+
+
+def test_second_backward_says_what_to_do():
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(AutogradError, match="retain_graph=True"):
+        y.backward()
+    assert grad(x) == [2, 4]
+
+
+def test_second_backward_through_a_shared_part():
+    x = leaf(1.0)
+    y = x.exp()
+    (y * 2).sum().backward()
+    with pytest.raises(AutogradError, match="freed"):
+        (y * 3).sum().backward()
+
+
+def test_retain_graph():
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert grad(x) == [4, 8]
+
+
+def test_a_changed_weight_is_noticed():
+    w = Parameter(np.array([2.0]), xpnn.current_backend())
+    x = leaf(3.0)
+    y = (x * w).sum()
+    w.data[...] = 100.0
+    w.version[0] += 1
+    with pytest.raises(AutogradError, match="changed since the forward pass"):
+        y.backward()
+
+
+def test_a_changed_weight_behind_a_view_is_noticed():
+    w = Parameter(np.array([2.0, 3.0]), xpnn.current_backend())
+    x = leaf(3.0, 4.0)
+    for view in (w.reshape(2, 1).reshape(2), w[::-1], w.transpose(), w.detach()):
+        y = (x * view).sum()
+        w.version[0] += 1
+        with pytest.raises(AutogradError, match="changed"):
+            y.backward()
+
+
+def test_a_changed_weight_that_backward_does_not_read_is_fine():
+    w = Parameter(np.array([2.0]), xpnn.current_backend())
+    y = (w + 1.0).sum()
+    w.version[0] += 1
+    y.backward()
+    assert grad(w) == [1]
+
+
+def test_no_grad():
+    x = leaf(1.0)
+    with xpnn.no_grad():
+        y = x * 2
+    assert not y.requires_grad
+    with pytest.raises(AutogradError, match="no_grad"):
+        y.sum().backward()
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_ends_with_an_error_too():
+    with pytest.raises(KeyError), xpnn.no_grad():
+        raise KeyError
+    assert (leaf(1.0) * 2).requires_grad
+
+
+def test_no_grad_is_for_one_thread():
+    seen = []
+    with xpnn.no_grad():
+        thread = threading.Thread(target=lambda: seen.append((leaf(1.0) * 2).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_backward_inside_no_grad():
+    x = leaf(3.0)
+    y = (x * x).sum()
+    with xpnn.no_grad():
+        y.backward()
+    assert grad(x) == [6]
+
+
+def test_backward_of_what_is_no_scalar():
+    with pytest.raises(ShapeError, match=r"\(2,\)"):
+        (leaf(1.0, 2.0) * 2).backward()
+
+
+@pytest.mark.parametrize("start", [np.ones(3), np.ones((2, 1)), 1.0])
+def test_a_starting_gradient_of_another_shape(start):
+    with pytest.raises(ShapeError, match="expected a gradient"):
+        (leaf(1.0, 2.0) * 2).backward(start)
+
+
+def test_comparisons_and_positions_cut_the_graph():
+    x = leaf(1.0, 2.0)
+    assert not (x > 1).requires_grad
+    assert not x.argmax(0).requires_grad
+    assert not x.astype("int64").requires_grad
+
+
+def test_gradient_goes_back_through_astype():
+    x = leaf(1.0, 2.0, dtype="float32")
+    (x.astype("float64") * 0.1).sum().backward()
+    assert x.grad.dtype == np.dtype("float32")
+
+
+def test_constants_refuse_a_gradient():
+    logits, target = leaf(*np.eye(2)), leaf(*np.eye(2))
+    with pytest.raises(AutogradError, match="target"):
+        xpnn.ops.cross_entropy(logits, target)
+
+
+def test_the_order_of_addition_depends_on_the_program_alone():
+    """Sums of floating-point numbers depend on their order; run it again and every bit is the same."""
+
+    def once():
+        x = xpnn.tensor(np.linspace(0.1, 1, 7, dtype="float32"), requires_grad=True)
+        y = x.exp() * xpnn.sin(x) + x.log() / (x + 1) + x**3
+        (y * y).mean().backward()
+        return x.grad.numpy().tobytes()
+
+    assert len({once() for _ in range(5)}) == 1
+
+
+def test_a_second_graph_after_a_failed_backward():
+    x = leaf(1.0)
+    y = x.exp().sum()
+    y.backward()
+    with pytest.raises(AutogradError):
+        y.backward()
+    x.zero_grad()
+    x.exp().sum().backward()
+    assert grad(x) == [np.e]
