@@ -74,7 +74,11 @@ class CupyBackend(Backend):
 
     def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Contiguous arrays: kernels index them flat. None (not kept, not wanted) passes."""
-        return tuple([a if a is None or a.flags.c_contiguous else self.cupy.ascontiguousarray(a) for a in arrays])
+        return tuple([a if a is None or a.flags.c_contiguous else self._contiguous(a) for a in arrays])
+
+    def _contiguous(self, array: Array) -> Array:
+        with _On(self, "ready"):
+            return self.cupy.ascontiguousarray(array)
 
     def synchronize(self) -> None:
         self.gpu.synchronize()

@@ -1,0 +1,79 @@
+"""The stand-in's `cupy.cuda`: devices, memory, errors, and modules that note what they are given."""
+
+from __future__ import annotations
+
+import types
+
+transfers: list[str] = []
+"""Copies and waits in their order: "h2d", "d2h", "wait"."""
+
+failure: dict[str, Exception] = {}
+"""What to raise from "getDeviceCount", "nvrtc", "matmul" or "compile"."""
+
+gpus = 2
+current = [0]
+"""The stack of current devices."""
+
+
+def _raise_or(key, value):
+    if key in failure:
+        raise failure[key]
+    return value
+
+
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class CompileException(Exception):
+    pass
+
+
+class Device:
+    def __init__(self, device=None):
+        self.id = current[-1] if device is None else int(device)
+
+    mem_info = property(lambda self: (memory.left["free"], memory.left["total"]))
+
+    def __enter__(self):
+        current.append(self.id)
+        return self
+
+    def __exit__(self, *_):
+        current.pop()
+
+    def synchronize(self):
+        transfers.append("wait")
+
+
+class RawModule:
+    """Notes what it was given; its kernels note what they are launched with."""
+
+    made: list[RawModule] = []  # noqa: RUF012 - the test's window
+
+    def __init__(self, code, options=(), name_expressions=None, enable_cooperative_groups=False):
+        assert isinstance(options, tuple)
+        self.code, self.options, self.names = code, options, name_expressions
+        self.cooperative, self.gpu, self.launches = enable_cooperative_groups, current[-1], []
+        RawModule.made.append(self)
+
+    def get_function(self, name):
+        _raise_or("compile", None)
+        assert name in self.names
+        return lambda grid, block, args, shared_mem=0: self.launches.append((name, grid, block, args, shared_mem))
+
+
+device = types.ModuleType("cupy.cuda.device")
+device.Device = Device
+memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError, left={"free": 1 << 30, "total": 2 << 30})
+compiler = types.SimpleNamespace(CompileException=CompileException)
+nvrtc = types.SimpleNamespace(getVersion=lambda: _raise_or("nvrtc", (12, 9)))
+runtime = types.SimpleNamespace(
+    CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: _raise_or("getDeviceCount", gpus)
+)
