@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn import data, errors, losses, nn, ops, optim
+from xpnn import data, errors, losses, metrics, nn, ops, optim
 from xpnn.core.backend import current as current_backend
 from xpnn.core.backend import use
 from xpnn.core.functions import concat, cos, exp, log, maximum, minimum, sign, sin, sqrt, stack, where
@@ -29,6 +29,7 @@ __all__ = [
     "log",
     "losses",
     "maximum",
+    "metrics",
     "minimum",
     "nn",
     "no_grad",

@@ -115,7 +115,7 @@ def read(path: AnyPath) -> Contents:
 
 
 def load(path: AnyPath, into: nn.Module | None = None) -> nn.Module:
-    """The model of a checkpoint, on the backend in use; or its weights in a model of your own (`into`), where that lives.
+    """The model of a checkpoint, on the backend in use; or its weights in a model of your own (`into`), where it lives.
 
     Raises CheckpointError when the file is damaged, does not fit, or holds a model that must be given as `into`.
     """

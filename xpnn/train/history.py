@@ -33,7 +33,8 @@ class History:
     def plot(self, path: str | Path) -> Path:
         """Draw loss and metrics over the epochs into a picture file (.png, .svg, .pdf), and give its path.
 
-        Needs matplotlib: ConfigError with the install line where it is missing; DataError when the file cannot be written.
+        Needs matplotlib: ConfigError with the install line where it is missing. DataError when the file
+        cannot be written.
         """
         try:
             from matplotlib.figure import Figure  # no pyplot: no display, no global state

@@ -1,4 +1,4 @@
-"""What `fit` shows: a bar for the epoch under way, and a line for each one that has ended; by Rich, on standard error."""
+"""What `fit` shows on standard error, by Rich: a bar for the epoch under way, a line for each one that has ended."""
 
 from __future__ import annotations
 

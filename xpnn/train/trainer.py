@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import losses, metrics
+from xpnn import losses
 from xpnn.core import random
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Tensor, tensor
@@ -65,7 +65,7 @@ class Trainer:
         self.validate_every = 1
         self._base_lr = optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
-        self._run: Row = {}  # the settings of the fit under way: a resumed one must have the same
+        self._run: dict[str, Any] = {}  # the settings of the fit under way: a resumed one must have the same
         self._input: dict[str, Any] = {}
 
     # Training -----------------------------------------------------------------------------------------------------
@@ -88,8 +88,8 @@ class Trainer:
         validate_every  evaluate on `validation` after every so many epochs, and after the last
         shuffle         another order every epoch, from the trainer's seed
         progress        show a progress bar
-        resume          a checkpoint of an interrupted run of this very call: go on where it was, to the same end; on the
-                        same backend the weights come out the same bit for bit
+        resume          a checkpoint of an interrupted run of this very call: go on where it was, to the same end; on
+                        the same backend the weights come out the same bit for bit
 
         Raises ConfigError for settings out of range, NumericError when the loss is not finite, CheckpointError when
         `resume` does not fit.
@@ -229,7 +229,7 @@ class Trainer:
             "random": random.DEFAULT.state.tolist(),
         }
 
-    def resume(self, path: AnyPath, run: Row | None = None) -> None:
+    def resume(self, path: AnyPath, run: dict[str, Any] | None = None) -> None:
         """Take over a training that `save` wrote, all or nothing. CheckpointError when it is not of this trainer."""
         contents = checkpoint.read(path)
         state = contents.trainer
@@ -248,7 +248,7 @@ class Trainer:
                 raise
             raise CheckpointError(f"{path}: does not fit this training: {error}") from None
 
-    def _check(self, path: AnyPath, state: dict[str, Any], run: Row | None) -> None:
+    def _check(self, path: AnyPath, state: dict[str, Any], run: dict[str, Any] | None) -> None:
         mine = {**self.state(), "run": run or state["run"]}
         theirs = {**state, "run": {key: state["run"][key] for key in mine["run"]}}
         names = [[name for name, _ in s["callbacks"]] for s in (mine, theirs)]

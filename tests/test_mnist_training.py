@@ -1,0 +1,68 @@
+"""The promises about real MNIST: accuracy on each CPU backend, equal loss curves, and the classic set-up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import data, nn, optim
+from xpnn.errors import DataError
+from xpnn.train import Callback
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    try:
+        return data.mnist(download=False)
+    except DataError as error:
+        pytest.skip(f"MNIST is not at hand: {error}")
+
+
+class FirstLosses(Callback):
+    def __init__(self):
+        self.losses = []
+
+    def on_step_end(self, trainer, loss):
+        if len(self.losses) < 100:
+            self.losses.append(loss.item())
+
+
+@pytest.fixture(scope="module")
+def trained(mnist):
+    """(first losses, test accuracy) of the MLP 784-300-10 after five epochs, by backend."""
+    results = {}
+    for backend in ("numpy", "numba"):
+        with xpnn.use(backend):
+            xpnn.seed(0)
+            model = nn.Sequential(nn.Flatten(), nn.Dense(784, 300, activation="relu"), nn.Dense(300, 10))
+        first = FirstLosses()
+        trainer = xpnn.Trainer(model, optim.Adam(lr=1e-3), metrics=["accuracy"], callbacks=[first])
+        trainer.fit(mnist[0], epochs=5, batch_size=64, progress=False)
+        results[backend] = first.losses, trainer.evaluate(mnist[1])["accuracy"]
+    return results
+
+
+def test_five_epochs_reach_97_8_per_cent(trained):
+    assert {backend: accuracy >= 0.978 for backend, (_, accuracy) in trained.items()} == {"numpy": True, "numba": True}
+
+
+def test_the_loss_curves_are_one_curve(trained):
+    (numpy_losses, _), (numba_losses, _) = trained["numpy"], trained["numba"]
+    assert len(numpy_losses) == 100
+    np.testing.assert_allclose(numba_losses, numpy_losses, rtol=1e-4)
+
+
+def test_the_classic_set_up_trains(mnist):
+    """Sigmoid, a sample at a time, targets 0.1 and 0.9, plain gradient descent: [784, 300, 10]."""
+    train, test = (part.one_hot(0.1, 0.9) for part in mnist)
+    with xpnn.use("numba"):
+        xpnn.seed(0)
+        model = nn.Sequential(
+            nn.Flatten(), nn.Dense(784, 300, activation="sigmoid"), nn.Dense(300, 10, activation="sigmoid")
+        )
+    trainer = xpnn.Trainer(model, optim.SGD(lr=0.3), loss="half_sum_of_squares", metrics=["accuracy"])
+    trainer.fit(train[:10_000], epochs=1, batch_size=1, progress=False)
+    assert trainer.evaluate(test)["accuracy"] > 0.88
