@@ -151,7 +151,8 @@ def _rows(op: Op, backend: str, dtype: str, phases: Sequence[str], check: Any) -
         for case in op.cases:
             results += check(case)
     except Exception as error:  # whatever a kernel, a compiler or a driver raises is this row's answer
-        message = str(error).splitlines()[0] if isinstance(error, XpnnError) else f"{type(error).__name__}: {error}"
+        kind = "" if isinstance(error, XpnnError) else f"{type(error).__name__}: "
+        message = kind + next(iter(str(error).splitlines()), "no message")
     for phase in phases:
         mine = [r for r in results if r.phase == phase]
         worst = max(mine, key=lambda r: closeness((r.error, r.tolerance)), default=Result(phase, "", 0.0, 0.0))

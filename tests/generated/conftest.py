@@ -21,7 +21,7 @@ def usable():
     for name in backend.names():
         try:
             found.append(backend.get(name))
-        except (BackendError, AttributeError) as error:
+        except BackendError as error:
             missing[name] = str(error)
     return found, missing
 

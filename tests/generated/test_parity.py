@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from xpnn import check
+from xpnn.backends.numpy import NumpyBackend
+from xpnn.core.op import Arg
+from xpnn.core.random import Generator
+from xpnn.errors import ConfigError
 
 
 def test_parity(op, case, place, dtype):
@@ -28,3 +33,32 @@ def test_run_reports_a_row_for_each_phase(usable_backends):
         ("equal", "forward"),
     }
     assert all(row.error <= row.tolerance for row in rows)
+
+
+def test_run_goes_on_after_a_failure():
+    """A kernel that raises is one red row with one line, not the end of the report."""
+
+    class Broken(NumpyBackend):
+        def backward(self, *args):
+            raise RuntimeError("first line\nsecond line")
+
+    rows = list(check.run([Broken()], ops=("exp", "equal"), dtypes=("float64",)))
+    assert [(row.op, row.phase, row.ok) for row in rows] == [
+        ("exp", "gradient", True),
+        ("exp", "forward", False),
+        ("exp", "backward", False),
+        ("equal", "forward", True),
+    ]
+    assert rows[1].message == "RuntimeError: first line"
+
+
+def test_an_unknown_kind_is_an_error():
+    with pytest.raises(ConfigError, match="'nonsense' is unknown"):
+        check.draw(Arg((3,), "nonsense"), Generator(0), np.dtype("float32"))
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (4, 6), (3, 4, 5, 6)])
+def test_apart_is_far_from_kinks_and_ties(shape):
+    x = np.sort(np.abs(check.draw(Arg(shape, "apart"), Generator(1), np.dtype("float32"))).reshape(-1))
+    assert x.min() >= 0.1 - 1e-6
+    assert x.size < 2 or np.diff(x).min() >= min(0.0199, 5 / x.size)

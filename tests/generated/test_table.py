@@ -31,7 +31,7 @@ def present() -> Cells:
     for name in backend.BUILT_IN:
         try:
             found.append(backend.get(name))
-        except (BackendError, AttributeError):
+        except BackendError:
             continue
     return {(op, phase): cells for op, phase, cells in check.table(found)}
 
