@@ -380,13 +380,14 @@ class RocAuc(Metric):
         classes = self._held[0].classes
         if np.any((labels < 0) | (labels >= classes)):
             raise DataError(f"{self.name}: expected labels from 0 to {classes - 1}; got others")
+        if scores.ndim == 2 and self.logits:
+            with np.errstate(invalid="ignore"):  # infinity becomes NaN
+                scores = scores - scores.max(1, keepdims=True)
+                scores = scores - np.log(np.exp(scores).sum(1, keepdims=True))
         if np.isnan(scores).any():
             return math.nan
         if scores.ndim == 1:
             return auc(scores, labels == 1)
-        if self.logits:
-            scores = scores - scores.max(1, keepdims=True)
-            scores = scores - np.log(np.exp(scores).sum(1, keepdims=True))
         areas = [auc(scores[:, c], labels == c) for c in range(classes)]
         defined = [a for a in areas if not math.isnan(a)]
         return sum(defined) / len(defined) if defined else math.nan
