@@ -6,6 +6,7 @@ import difflib
 import os
 
 from xpnn.data.arrays import from_arrays
+from xpnn.data.batches import Batches
 from xpnn.data.csvfile import read_csv
 from xpnn.data.dataset import Dataset
 from xpnn.data.digits import digits
@@ -16,6 +17,7 @@ from xpnn.data.npz import read_npz
 from xpnn.errors import ConfigError, DataError
 
 __all__ = [
+    "Batches",
     "Dataset",
     "digits",
     "from_arrays",
