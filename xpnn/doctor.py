@@ -82,7 +82,7 @@ def _python(ask: Asker) -> Iterable[Finding]:
     from packaging.specifiers import SpecifierSet
 
     version = platform.python_version()
-    wanted = metadata.metadata("xpnn")["Requires-Python"]
+    wanted = metadata.metadata("xpnn")["Requires-Python"] if _installed("xpnn") else ""
     if SpecifierSet(wanted).contains(version, prereleases=True):
         yield Finding("python", "ok", version)
     else:

@@ -181,8 +181,8 @@ arccos arccosh arcsin arcsinh arctan arctan2 arctanh sign square maximum minimum
 concatenate stack moveaxis transpose permute_dims matrix_transpose expand_dims squeeze flip roll tile repeat
 zeros ones full empty arange eye linspace zeros_like ones_like full_like empty_like ascontiguousarray
 left_shift right_shift invert power logical_and logical_or logical_not isnan isinf isfinite
-ceil floor trunc var std cumsum cumprod tensordot vecdot matmul sort argsort unique nonzero count_nonzero searchsorted
-swapaxes take_along_axis isin unstack broadcast_arrays meshgrid equal not_equal less less_equal greater greater_equal
+ceil floor trunc var std cumsum cumprod tensordot matmul sort argsort unique nonzero count_nonzero searchsorted
+swapaxes take_along_axis isin broadcast_arrays meshgrid equal not_equal less less_equal greater greater_equal
 add subtract multiply divide negative
 """
 for _name in FUNCTIONS.split():

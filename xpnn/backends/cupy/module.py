@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -107,4 +108,4 @@ def _compile(text, stem, digest, instantiations, options, cooperative, device) -
 def _first_error(log: str) -> str:
     """The line a compiler's log is about, without the file's own name before it."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), (lines or ["no log"])[0])[:300]
+    return next((line for line in lines if re.search(r"\berror\b", line)), (lines or ["no log"])[0])[:300]

@@ -1,0 +1,168 @@
+"""The loader of CUDA sources: what it compiles, what it keeps, and the arguments it lets through."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xpnn.backends.cupy import causes, module, signature
+from xpnn.errors import BackendError, DTypeError, ShapeError
+
+SOURCES = Path(__file__).with_name("cuda")
+X = "scale<float>"
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """The test's sources, in a place where they can be edited, and nothing compiled yet."""
+    there = shutil.copytree(SOURCES, tmp_path / "cuda")
+    monkeypatch.setattr(module, "folder", lambda: there)
+    monkeypatch.setattr(module, "_compiled", {})
+    monkeypatch.setattr(causes, "driver", lambda: causes.Driver((12, 4), 1))
+    module._source.cache_clear()
+    yield there
+    module._source.cache_clear()
+
+
+# Compiling ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_compiled(cupy, folder):
+    kernels = module.load("scale", (X, "scale<double, 128>", "mark"), options=("-DMORE",), device=1)
+    (made,) = cupy.RawModule.made
+    assert list(kernels) == [X, "scale<double, 128>", "mark"]
+    assert made.code == (folder / "scale.cu").read_text()
+    assert made.names == (X, "scale<double, 128>", "mark")
+    assert made.options[:2] == ("-std=c++17", f"-I{folder}")
+    assert re.fullmatch("-DXPNN_SOURCES=0x[0-9a-f]{16}", made.options[2])
+    assert made.options[3:] == ("-DMORE",)
+    assert (made.gpu, made.cooperative) == (1, False)
+
+
+def test_compiled_once_for_each_gpu_and_setting(cupy, folder):
+    first = module.load("scale", (X,))
+    assert module.load("scale", [X]) is first
+    others = [
+        module.load("scale", (X,), device=1),
+        module.load("scale", (X,), options=("-DMORE",)),
+        module.load("scale", (X,), cooperative=True),
+        module.load("scale", ("mark",)),
+    ]
+    assert len(cupy.RawModule.made) == 1 + len(others)
+    assert cupy.RawModule.made[3].cooperative
+
+
+def test_an_edit_compiles_anew(cupy, folder):
+    """Of a header too, which CuPy's own cache on disk would miss."""
+    seen = []
+    for name in ("scale.cu", "scale.cu", "shared.cuh"):
+        module.load("scale", (X,))
+        seen.append(cupy.RawModule.made[-1].options[2])
+        (folder / name).write_text((folder / name).read_text() + "// edited\n")
+        module._source.cache_clear()
+    module.load("scale", (X,))
+    seen.append(cupy.RawModule.made[-1].options[2])
+    assert len(set(seen)) == len(cupy.RawModule.made) == 4
+
+
+def test_sources_of_the_package(monkeypatch):
+    monkeypatch.undo()
+    assert module.folder().parts[-2:] in (("kernels", "cuda"), ("xpnn_kernels", "cuda"))
+
+
+def test_missing_source(cupy):
+    with pytest.raises(BackendError, match=r"CUDA source lstm\.cu is missing .*\(there: odd, scale\); pip install"):
+        module.load("lstm", ("forward<float>",))
+
+
+def test_missing_compiler(cupy):
+    cupy.failure["nvrtc"] = ImportError("libnvrtc.so.12: cannot open\nmore")
+    with pytest.raises(BackendError) as caught:
+        module.load("scale", (X,))
+    assert str(caught.value) == (
+        "scale.cu: NVRTC, CUDA's compiler, is missing (libnvrtc.so.12: cannot open); "
+        "pip install --force-reinstall 'xpnn[cuda12]'"
+    )
+
+
+def test_first_error_of_the_compiler(cupy):
+    log = (
+        "a.cu(3): warning #177-D: unused\n\na.cu(9): error: identifier z is undefined\na.cu(12): error: more\n2 errors"
+    )
+    cupy.failure["compile"] = cupy.cuda.compiler.CompileException(log)
+    with pytest.raises(BackendError) as caught:
+        module.load("scale", (X,))
+    assert str(caught.value) == "scale.cu does not compile: a.cu(9): error: identifier z is undefined"
+    del cupy.failure["compile"]
+    assert module.load("scale", (X,))  # a failure is not kept
+
+
+def test_unknown_kernel_and_type(cupy):
+    with pytest.raises(BackendError, match="kernel 'scales' is not in the source; it has scale, mark"):
+        module.load("scale", ("scales<float>",))
+    with pytest.raises(BackendError, match="kernel pairs: parameter p has a type that is not known: Pair"):
+        module.load("odd", ("pairs",))
+    assert cupy.RawModule.made == []
+
+
+# Arguments ----------------------------------------------------------------------------------------------------
+
+
+def test_signatures():
+    text = (SOURCES / "scale.cu").read_text()
+    rows = [(p.name, p.dtype.str[1:], p.pointer) for p in signature.parameters(text, "scale<double, 64>")]
+    assert rows == [("x", "f8", True), ("y", "f8", True), ("a", "f8", False), ("n", "i8", False)]
+    rows = [(p.name, p.dtype.str[1:], p.pointer) for p in signature.parameters(text, "mark")]
+    expected = [("flags", "u1", True), ("count", "u4", False), ("on", "b1", False)]
+    assert rows == [*expected, ("weight", "f8", False), ("shift", "i4", False)]
+
+
+def test_arguments_arrive_in_the_types_of_the_kernel(cupy):
+    kernels = module.load("scale", (X, "mark"))
+    x, y = cupy.ones(4, np.float32), cupy.empty(4, np.float32)
+    kernels[X]((1,), (256,), (x, y, 0.5, 4), shared_bytes=16)
+    kernels["mark"]((1,), (32,), (None, np.int64(3), True, np.float32(2), 1))
+    (name, grid, block, args, shared), (_, _, _, marks, _) = cupy.RawModule.made[0].launches
+    assert (name, grid, block, shared) == (X, (1,), (256,), 16)
+    assert args[0] is x
+    assert args[1] is y
+    assert [type(a) for a in args[2:]] == [np.float32, np.int64]
+    assert [type(a) for a in marks] == [np.uintp, np.uint32, np.bool_, np.float64, np.int32]
+    assert [a.item() for a in marks] == [0, 3, True, 2.0, 1]
+
+
+def arguments(cupy):
+    return [cupy.ones(4, np.float32), cupy.empty(4, np.float32), 0.5, 4]
+
+
+@pytest.mark.parametrize(
+    ("position", "make", "error", "words"),
+    [
+        (0, lambda cupy: np.ones(4, "f4"), DTypeError, "x as a device array of float32; got ndarray float32"),
+        (0, lambda cupy: cupy.ones(4, np.float64), DTypeError, "x as a device array of float32; got ndarray float64"),
+        (0, lambda cupy: 1.0, DTypeError, "x as a device array of float32; got float"),
+        (1, lambda cupy: cupy.ones((4, 2), np.float32)[:, 0], ShapeError, r"y contiguous; got strides \(8,\)"),
+        (2, lambda cupy: cupy.ones((), np.float32), DTypeError, "a as a number that fits float32; got ndarray"),
+        (2, lambda cupy: 1j, DTypeError, "a as a number that fits float32; got complex"),
+        (2, lambda cupy: None, DTypeError, "a as a number that fits float32; got NoneType"),
+        (3, lambda cupy: 4.0, DTypeError, "n as a number that fits int64; got float 4.0"),
+        (3, lambda cupy: 1 << 63, DTypeError, "n as a number that fits int64; got int"),
+    ],
+)
+def test_arguments_that_are_refused(cupy, position, make, error, words):
+    kernel = module.load("scale", (X,))[X]
+    given = arguments(cupy)
+    given[position] = make(cupy)
+    with pytest.raises(error, match=f"kernel scale<float>: expected {words}"):
+        kernel((1,), (256,), given)
+    assert cupy.RawModule.made[0].launches == []
+
+
+def test_count_of_arguments(cupy):
+    kernel = module.load("scale", (X,))[X]
+    with pytest.raises(ShapeError, match=r"expected 4 arguments \(x, y, a, n\); got 3"):
+        kernel((1,), (256,), arguments(cupy)[:3])
