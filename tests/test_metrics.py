@@ -192,7 +192,9 @@ def test_of_equal_outputs_the_first_counts():
     infinite = np.array([[-np.inf, 0.0], [np.inf, 0.0]])
     assert after("accuracy", (infinite, np.array([1, 0]))) == 1.0
     assert after("top1", (infinite, np.array([1, 0]))) == 1.0
-    assert after("top1", (np.full((1, 3), -np.inf), np.array([1]))) == 0.0
+    nothing = np.full((1, 3), -np.inf)
+    assert after("top1", (nothing, np.array([1]))) == 0.0
+    assert after("top3", (nothing, np.array([-1]))) == after("top3", (nothing, np.array([3]))) == 0.0
 
 
 @given(st.integers(1, 6), st.integers(0, 10**6), st.booleans())
@@ -244,6 +246,7 @@ def test_zero_over_zero_is_zero():
     assert after(metrics.Precision(None), (y, labels)).tolist() == [0.5, 0, 0]
     assert after("precision", (y, labels)) == 0.25
     assert after("recall", (y, labels)) == 0.5
+    assert after("recall", (np.eye(3)[[0, 2]], np.array([0, 0]))) == 0.25  # class 2 was called, so it counts
 
 
 def test_the_tally_runs_over_when_many_samples_come_together():

@@ -199,6 +199,7 @@ def test_astype_after_a_backward_forgets_the_gradient():
     layer(x).sum().backward()
     layer.astype("float64")
     assert layer.w.grad is None
+    assert layer.w.grad_is_free
     (layer(x).sum() + layer(x).sum()).backward()
     np.testing.assert_array_equal(layer.w.grad.numpy(), 2.0)
 
