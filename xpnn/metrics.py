@@ -96,7 +96,8 @@ def read(name: str, output: Any, target: Any) -> Batch:
     y, t = output.data, target.data
     if y.ndim == 2 and t.ndim == 1 and y.shape[1] > 1 and t.dtype.kind in "iub" and len(t) == len(y):
         return Batch(output.backend, y, t)  # the usual case, first
-    return Batch(output.backend, *_unusual(name, y, t))
+    with output.backend.here():
+        return Batch(output.backend, *_unusual(name, y, t))
 
 
 def _unusual(name: str, y: Array, t: Array) -> tuple[Array, Array]:
@@ -144,7 +145,8 @@ class _Share(Metric):
 
     def update(self, output: Any, target: Any) -> None:
         batch = read(self.name, output, target)
-        self._hits = self._hits + batch.backend.xp.count_nonzero(self.hits(batch))
+        with batch.backend.here():
+            self._hits = self._hits + batch.backend.xp.count_nonzero(self.hits(batch))
         self._seen += len(batch.labels)
 
     def value(self) -> float:
@@ -225,10 +227,11 @@ class ConfusionMatrix(Metric):
         if batch.classes != C:
             raise ShapeError(f"{self.name}: expected outputs of {C} classes; got {batch.classes}")
         self._width = C
-        predicted, valid = _predictions(batch, self.threshold)
-        labels = xp.astype(batch.labels, xp.int64)
-        codes = labels * (C + 1) + xp.where(valid, predicted, C)
-        self._codes.append((batch.backend, xp.where((labels >= 0) & (labels < C), codes, -1)))
+        with batch.backend.here():
+            predicted, valid = _predictions(batch, self.threshold)
+            labels = xp.astype(batch.labels, xp.int64)
+            codes = labels * (C + 1) + xp.where(valid, predicted, C)
+            self._codes.append((batch.backend, xp.where((labels >= 0) & (labels < C), codes, -1)))
         self._waiting += len(labels)
         if self._waiting >= 1 << 16:
             self._tally()
@@ -363,10 +366,10 @@ class RocAuc(Metric):
         batch = read(self.name, output, target)
         if self._held and self._held[0].scores.shape[1:] != batch.scores.shape[1:]:
             raise ShapeError(f"{self.name}: expected outputs of {self._held[0].classes} classes; got {batch.classes}")
-        xp = batch.backend.xp  # copies: the next batch may come in the same memory
-        self._held.append(
-            Batch(batch.backend, xp.asarray(batch.scores, copy=True), xp.astype(batch.labels, xp.int64, copy=True))
-        )
+        xp = batch.backend.xp
+        with batch.backend.here():  # copies: the next batch may come in the same memory
+            scores, labels = xp.asarray(batch.scores, copy=True), xp.astype(batch.labels, xp.int64, copy=True)
+        self._held.append(Batch(batch.backend, scores, labels))
 
     def _gathered(self) -> tuple[np.ndarray, np.ndarray]:
         scores = np.concatenate([b.backend.to_host(b.scores) for b in self._held]).astype(np.float64)
