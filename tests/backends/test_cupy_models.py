@@ -90,6 +90,13 @@ def test_from_one_gpu_to_the_other(gpu, cupy):
     train(model, optim.SGD(model), *data_of(gpu), 1)
 
 
+def test_zeroed_gradients(gpu):
+    model = model_of().to(gpu)
+    model(data_of(gpu)[0]).sum().backward()
+    model.zero_grad()
+    assert all(not p.grad.numpy().any() for p in model.parameters())
+
+
 def test_state_of_a_model_is_on_the_host(gpu):
     model = model_of().to(gpu)
     state = model.state()
