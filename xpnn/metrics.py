@@ -31,7 +31,7 @@ import numpy as np
 
 from xpnn.core import backend as backends
 from xpnn.core.backend import Backend
-from xpnn.core.op import Array
+from xpnn.core.op import Array, Namespace
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import BackendError, ConfigError, DataError, DTypeError, ShapeError
 
@@ -97,20 +97,20 @@ def read(name: str, output: Any, target: Any) -> Batch:
     if y.ndim == 2 and t.ndim == 1 and y.shape[1] > 1 and t.dtype.kind in "iub" and len(t) == len(y):
         return Batch(output.backend, y, t)  # the usual case, first
     with output.backend.here():
-        return Batch(output.backend, *_unusual(name, y, t))
+        return Batch(output.backend, *_unusual(name, output.backend.xp, y, t))
 
 
-def _unusual(name: str, y: Array, t: Array) -> tuple[Array, Array]:
+def _unusual(name: str, xp: Namespace, y: Array, t: Array) -> tuple[Array, Array]:
     binary = y.ndim == 1 or (y.ndim > 1 and y.shape[-1] == 1)
     if binary and t.shape in (y.shape, y.shape[:-1], (*y.shape, 1)) and t.size == y.size:
-        return y.reshape(-1), t.reshape(-1) > 0.5
+        return xp.reshape(y, (-1,)), xp.reshape(t, (-1,)) > 0.5
     if not binary and y.ndim and y.shape[-1]:
         if t.shape == y.shape:
-            return y.reshape(-1, y.shape[-1]), t.argmax(-1).reshape(-1)
+            return xp.reshape(y, (-1, y.shape[-1])), xp.reshape(xp.argmax(t, axis=-1), (-1,))
         if t.shape == y.shape[:-1]:
             if t.dtype.kind not in "iub":
                 raise DTypeError(f"{name}: expected whole numbers as labels {t.shape}; got {t.dtype}")
-            return y.reshape(-1, y.shape[-1]), t.reshape(-1)
+            return xp.reshape(y, (-1, y.shape[-1])), xp.reshape(t, (-1,))
     raise ShapeError(
         f"{name}: expected outputs (..., C) with labels (...) or targets (..., C), or binary ones (N,); "
         f"got {y.shape} with {t.shape}"
@@ -119,11 +119,11 @@ def _unusual(name: str, y: Array, t: Array) -> tuple[Array, Array]:
 
 def _predictions(batch: Batch, threshold: float) -> tuple[Array, Array]:
     """The class (N,) of each sample, and whether (N,) its scores are free of NaN."""
-    y = batch.scores
+    xp, y = batch.backend.xp, batch.scores
     if y.ndim == 1:
         return y > threshold, y == y
-    predicted = y.argmax(-1)  # where there is a NaN, the first of them
-    best = y.reshape(-1)[batch.backend.xp.arange(0, y.size, y.shape[1]) + predicted]
+    predicted = xp.argmax(y, axis=-1)  # where there is a NaN, the first of them
+    best = xp.reshape(y, (-1,))[xp.arange(0, y.size, y.shape[1]) + predicted]
     return predicted, best == best
 
 

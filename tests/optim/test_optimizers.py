@@ -187,7 +187,7 @@ def test_clipping_does_not_hide_what_is_not_finite(backend):
     grads[0][0, 0] = np.inf
     optimizer = optim.SGD(params, lr=0.1, clip_norm=1.0)
     for p, g in zip(params, grads, strict=True):
-        p.backward(g)
+        p.backward(xpnn.tensor(g))
     with np.errstate(invalid="ignore"):
         optimizer.step()
     assert not any(np.isfinite(p.numpy()).any() for p in params)
@@ -416,8 +416,8 @@ def train(model, optimizer, steps, first=0):
         rng = np.random.default_rng(step)
         x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 3))
         optimizer.zero_grad()
-        out = model(x)
-        (out - xpnn.tensor(y, backend=out.backend)).square().mean().backward()
+        out = model(xpnn.tensor(x, backend=model.backend))
+        (out - xpnn.tensor(y, backend=model.backend)).square().mean().backward()
         optimizer.step()
 
 
@@ -465,7 +465,7 @@ def test_two_optimizers_on_the_halves_of_a_model(backend):
         x = np.random.default_rng(step).normal(size=(5, 4))
         for m, optimizers in ((model, (left, right)), (twin, (other, one))):
             m.zero_grad()
-            m(x).square().sum().backward()
+            m(xpnn.tensor(x)).square().sum().backward()
             for optimizer in optimizers:
                 optimizer.step()
     close(model.parameters(), [p.numpy() for p in twin.parameters()], "float64")
