@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba.exp import exp, tanh
+from xpnn_kernels.numba.exp import exp, expm1, tanh
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.log1p import log1p
 
 CODES = {
     name: code
@@ -55,7 +56,7 @@ def forward(code, parameter, x, y):
             y[i] = x[i] if x[i] > zero else p * x[i]
     elif code == ELU:
         for i in range(n):
-            y[i] = x[i] if x[i] > zero else p * math.expm1(x[i])
+            y[i] = x[i] if x[i] > zero else p * expm1(x[i])
     elif code == GELU:
         scale, cubic = x.dtype.type(GELU_SCALE), x.dtype.type(GELU_CUBIC)
         for i in range(n):
@@ -66,7 +67,7 @@ def forward(code, parameter, x, y):
     elif code == SOFTPLUS:
         for i in range(n):
             top = zero if x[i] < zero else x[i]
-            y[i] = top + math.log1p(exp(-abs(x[i])))
+            y[i] = top + log1p(exp(-abs(x[i])))
     elif code == HARD_SIGMOID:
         sixth = x.dtype.type(1 / 6)
         for i in range(n):
@@ -114,7 +115,7 @@ def backward(code, parameter, kept, dy, dx):
             dx[i] = dy[i] * s * (one + kept[i] * (one - s))
     elif code == SOFTPLUS:
         for i in range(n):
-            dx[i] = dy[i] * -math.expm1(-kept[i])
+            dx[i] = dy[i] * -expm1(-kept[i])
     elif code == HARD_SIGMOID:
         sixth = dy.dtype.type(1 / 6)
         for i in range(n):
