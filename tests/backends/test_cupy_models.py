@@ -8,7 +8,9 @@ import pytest
 import xpnn
 from xpnn import nn, optim
 from xpnn.core import backend as backends
+from xpnn.data import Dataset
 from xpnn.errors import BackendError
+from xpnn.train import Trainer
 
 
 def model_of(seed=3):
@@ -65,6 +67,20 @@ def test_a_training_step_copies_nothing(gpu, cupy):
     optimizer.lr = 0.005
     (2 * model(x) - 1).square().mean().backward()
     assert cupy.transfers == []
+
+
+def test_more_batches_are_no_more_copies(cupy):
+    """Trainer.fit copies and waits where an epoch begins and ends, however many steps it has."""
+
+    def copies(batch_size):
+        rng = np.random.default_rng(0)
+        dataset = Dataset(rng.normal(size=(60, 6)).astype("f4"), rng.integers(0, 3, 60))
+        trainer = Trainer(model_of().to("cuda"), optim.Adam(), loss="cross_entropy", metrics=["accuracy"])
+        cupy.transfers.clear()
+        trainer.fit(dataset, epochs=2, batch_size=batch_size, validation=dataset)
+        return list(cupy.transfers)
+
+    assert copies(3) == copies(30)
 
 
 def test_optimizer_state_moves_with_the_model(gpu):
