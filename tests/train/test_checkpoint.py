@@ -88,6 +88,7 @@ def test_early_stopping_remembers_its_best_weights(make, digits, tmp_path):
     [
         (lambda make: make(optimizer=optim.SGD()), "optimizer there is Adam; here it is SGD"),
         (lambda make: make(seed=1), "seed there is 0; here it is 1"),
+        (lambda make: make(loss="perceptron"), "loss there is cross_entropy; here it is perceptron"),
         (lambda make: make(optimizer=optim.Adam(lr=0.1)), "base_lr there is 0.003; here it is 0.1"),
         (lambda make: make(callbacks=[StopAt(1)]), "callbacks there is"),
     ],
@@ -105,7 +106,7 @@ def test_other_settings_of_fit_are_refused(make, digits, tmp_path):
     first = make(callbacks=[StopAt(3)])
     first.fit(digits[0], epochs=2, batch_size=32, progress=False)
     first.save(tmp_path / "c")
-    with pytest.raises(CheckpointError, match="run there is .*'batch_size': 32"):
+    with pytest.raises(CheckpointError, match="batch_size there is 32; here it is 64"):
         make(callbacks=[StopAt(3)]).fit(digits[0], epochs=2, batch_size=64, progress=False, resume=tmp_path / "c")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import losses
+from xpnn import losses, optim
 from xpnn.core import random
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Tensor, tensor
@@ -29,11 +29,11 @@ from xpnn.train.progress import Progress
 class Trainer:
     """Trains a model on the backend where it lives.
 
-    model, optimizer   the optimizer is bound to the model here unless it has parameters already
+    model, optimizer   an object or its name; it is bound to the model here unless it has parameters already
     loss               name or function (output, target) -> scalar Tensor; see `xpnn.losses`
     metrics            names or objects of `xpnn.metrics`, kept for training and validation alike
     callbacks          see `xpnn.train.callbacks`; a FiniteGuard is added unless there is one
-    schedule           a factor on the optimizer's learning rate; see `xpnn.optim.schedule`
+    schedule           a factor on the optimizer's learning rate, or its name; see `xpnn.optim.schedule`
     seed               of the shuffles
 
     Present state: `epoch` (epochs finished), `step` (updates made), `history`; `stop = True` ends after this step.
@@ -42,28 +42,28 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | str,
         loss: str | Callable[[Tensor, Any], Tensor] = "cross_entropy",
         metrics: Sequence[Any] = (),
         callbacks: Sequence[Callback] = (),
         schedule: Any = None,
         seed: int = 0,
     ) -> None:
-        self.model, self.optimizer = model, optimizer
-        if not optimizer.bound:
-            optimizer.bind(model)
+        self.model, self.optimizer = model, optim.get(optimizer)
+        if not self.optimizer.bound:
+            self.optimizer.bind(model)
         self.loss = losses.get(loss)
         self.callbacks = list(callbacks)
         if not any(isinstance(c, FiniteGuard) for c in self.callbacks):
             self.callbacks.insert(0, FiniteGuard())
-        self.schedule, self.seed = schedule, seed
+        self.schedule, self.seed = optim.schedule.get(schedule), seed
         self._metrics = list(metrics)
         self._meter = Meter(self._metrics)
         self.history = History()
         self.epoch = self.step = 0
         self.stop = False
         self.validate_every = 1
-        self._base_lr = optimizer.lr
+        self._base_lr = self.optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
         self._run: dict[str, Any] = {}  # the settings of the fit under way: a resumed one must have the same
         self._input: dict[str, Any] = {}
@@ -160,15 +160,13 @@ class Trainer:
             row |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
         row |= {"lr": self.optimizer.lr, "seconds": seconds, "samples_per_s": samples / seconds if seconds else 0.0}
         self.history.rows.append(row)
-        if hasattr(self.schedule, "observe"):
-            self.schedule.observe(row.get("val_loss", row["loss"]))
+        self.schedule.observe(row.get("val_loss", row["loss"]))
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
         bar.finish(row)
 
     def _set_lr(self, steps_per_epoch: int) -> None:
-        if self.schedule is not None:
-            self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, steps_per_epoch)
+        self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, steps_per_epoch)
 
     # Using what was trained -----------------------------------------------------------------------------------------
 
@@ -216,6 +214,7 @@ class Trainer:
         """Where training is, as plain data: what a checkpoint keeps beside the arrays."""
         return {
             "optimizer": type(self.optimizer).__name__,
+            "loss": _name(self.loss),
             "epoch": self.epoch,
             "step": self.step,
             "batch": self._batch,
@@ -224,7 +223,7 @@ class Trainer:
             "run": self._run,
             "meter": self._meter.state(),
             "history": self.history.rows,
-            "schedule": self.schedule.state() if hasattr(self.schedule, "state") else {},
+            "schedule": self.schedule.state(),
             "callbacks": [[type(callback).__name__, callback.state()] for callback in self.callbacks],
             "random": random.DEFAULT.state.tolist(),
         }
@@ -249,10 +248,9 @@ class Trainer:
             raise CheckpointError(f"{path}: does not fit this training: {error}") from None
 
     def _check(self, path: AnyPath, state: dict[str, Any], run: dict[str, Any] | None) -> None:
-        mine = {**self.state(), "run": run or state["run"]}
-        theirs = {**state, "run": {key: state["run"][key] for key in mine["run"]}}
+        mine, theirs = ({**s, **r} for s, r in ((self.state(), run or {}), (state, state["run"])))
         names = [[name for name, _ in s["callbacks"]] for s in (mine, theirs)]
-        pairs = [(key, mine[key], theirs[key]) for key in ("optimizer", "seed", "base_lr", "run")]
+        pairs = [(key, mine[key], theirs[key]) for key in ("optimizer", "loss", "seed", "base_lr", *(run or {}))]
         for key, here, there in [*pairs, ("callbacks", *names)]:
             if here != there:
                 raise CheckpointError(f"{path}: is of another training: {key} there is {there}; here it is {here}")
@@ -262,8 +260,7 @@ class Trainer:
         self._run = state["run"]
         self._meter.load_state(state["meter"])
         self.history.rows = list(state["history"])
-        if hasattr(self.schedule, "load_state"):
-            self.schedule.load_state(state["schedule"])
+        self.schedule.load_state(state["schedule"])
         for i, (callback, (_, entry)) in enumerate(zip(self.callbacks, state["callbacks"], strict=True)):
             own = {name.removeprefix(f"{i}/"): a for name, a in arrays.items() if name.startswith(f"{i}/")}
             callback.load_state(entry, own)
@@ -273,3 +270,8 @@ class Trainer:
 def _overridden(callbacks: Sequence[Callback], hook: str) -> list[Any]:
     """The callbacks that have a hook of their own: a step should not call thirty functions that do nothing."""
     return [c for c in callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
+
+
+def _name(function: Any) -> str:
+    """What a loss is called, whatever options it was given by `partial`."""
+    return getattr(getattr(function, "func", function), "__name__", type(function).__name__)
