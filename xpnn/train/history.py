@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from xpnn.data.files import write_whole
 from xpnn.errors import ConfigError, DataError
 
 
@@ -34,7 +36,7 @@ class History:
         """Draw loss and metrics over the epochs into a picture file (.png, .svg, .pdf), and give its path.
 
         Needs matplotlib: ConfigError with the install line where it is missing. DataError when the file
-        cannot be written.
+        cannot be written: it appears whole or not at all.
         """
         try:
             from matplotlib.figure import Figure  # no pyplot: no display, no global state
@@ -47,11 +49,12 @@ class History:
         figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             self._draw(axes, name)
-        target = Path(path)
+        target, picture = Path(path), BytesIO()
         try:
-            figure.savefig(target, dpi=120)
-        except (OSError, ValueError) as error:
+            figure.savefig(picture, dpi=120, format=target.suffix.removeprefix(".") or "png")
+        except ValueError as error:
             raise DataError(f"{target}: the picture cannot be written: {error}") from None
+        write_whole(target, [picture.getbuffer()])
         return target
 
     def _draw(self, axes: Any, name: str) -> None:
