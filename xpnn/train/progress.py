@@ -59,7 +59,7 @@ class Progress:
         now = time.perf_counter()
         if now - self._read_at >= READ_EVERY_S:
             self._read_at = now
-            text = f"{_listed(self._trainer._meter.value())}  {self._samples / (now - self._since):,.0f} samples/s"
+            text = f"{_listed(self._trainer._meter.value())}  {self._samples / (now - self._since):,.0f}/s"
             self._bar.update(self._task, completed=self._done, text=text)
 
     def finish(self, row: dict[str, Any]) -> None:
@@ -67,8 +67,12 @@ class Progress:
         if self._bar is not None:
             self._bar.remove_task(self._task)
             shown = {k: v for k, v in row.items() if k not in ("epoch", "lr", "seconds", "samples_per_s")}
-            self._bar.console.print(f"{self._name}  {_listed(shown)}  {row['samples_per_s']:,.0f} samples/s")
+            self._bar.console.print(f"{self._name}  {_listed(shown)}  {row['samples_per_s']:,.0f}/s", soft_wrap=True)
 
 
 def _listed(values: dict[str, Any]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float))
+    """Each number beside its validation, so that two of them leave room for the speed in 80 columns."""
+    numbers = {name: f"{value:.4f}" for name, value in values.items() if isinstance(value, float)}
+    plain = {name: text for name, text in numbers.items() if not name.startswith("val_")}
+    beside = {name: f" (val {numbers[f'val_{name}']})" for name in plain if f"val_{name}" in numbers}
+    return "  ".join(f"{name} {text}{beside.get(name, '')}" for name, text in plain.items())
