@@ -45,7 +45,7 @@ def test_get_passes_options_and_functions():
     ("name", "options", "message"),
     [
         ("cross_entropi", {}, r"loss 'cross_entropi' is unknown; .*\. Did you mean 'cross_entropy'\?$"),
-        ("xyz", {}, r"loss 'xyz' is unknown; expected a function or one of mean_squared_error, .*, huber$"),
+        ("xyz", {}, r"loss 'xyz' is unknown; expected one of mean_squared_error, .*, huber$"),
         (None, {}, "loss None is unknown"),
         ("huber", {"delat": 2}, "loss 'huber': expected options among delta, reduction; got delat"),
         ("l1", {"y": 2}, "loss 'l1': expected options among reduction; got y"),

@@ -338,7 +338,7 @@ def test_names():
         (lambda: metrics.get("acuracy"), ConfigError, "metric 'acuracy' is unknown; .* Did you mean 'accuracy'?"),
         (lambda: metrics.get("top0"), ConfigError, "metric 'top0' is unknown"),
         (lambda: metrics.get("top"), ConfigError, "metric 'top' is unknown"),
-        (lambda: metrics.get(len), ConfigError, "metric <built-in function len> is unknown; expected a Metric or"),
+        (lambda: metrics.get(len), ConfigError, "metric <built-in function len> is unknown; expected one of"),
         (lambda: metrics.TopK(0), ConfigError, "TopK: expected k >= 1; got 0"),
         (lambda: metrics.F1("mean"), ConfigError, "F1: expected average macro, .* or None; got 'mean'"),
         (lambda: metrics.ConfusionMatrix(1), ConfigError, "ConfusionMatrix: expected classes >= 2; got 1"),

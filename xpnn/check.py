@@ -25,7 +25,7 @@ from xpnn.check_cases import (
     specs_of,
 )
 from xpnn.check_parity import Result, closeness, parity, served_by
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.op import REGISTRY, Case, Op
 from xpnn.errors import XpnnError
 

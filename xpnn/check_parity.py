@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn.check_cases import Sample, kept, need, wide
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Case, Op, Spec
 
 LAYOUTS = ("contiguous", "strided", "transposed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class XpnnError(Exception):
     """The base of all of them: `except xpnn.XpnnError` catches what xpnn raises on purpose and nothing else."""
@@ -41,3 +43,17 @@ class NumericError(XpnnError, ArithmeticError):
 
 class CaptureError(XpnnError, RuntimeError):
     """A training step that cannot be recorded or replayed."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is none of these, with the nearest one where there is one.
+
+    >>> print(unknown("loss", "hubert", ["l1", "huber"]))
+    loss 'hubert' is unknown; expected one of l1, huber. Did you mean 'huber'?
+    """
+    from difflib import get_close_matches  # only the unlucky need it
+
+    names = list(known)
+    near = get_close_matches(str(name), names, 1)
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"{kind} {name!r} is unknown; expected one of {', '.join(names)}{hint}")

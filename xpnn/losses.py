@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from xpnn.core.tensor import Parameter, Tensor, tensor
-from xpnn.errors import ConfigError
+from xpnn.errors import ConfigError, unknown
 from xpnn.ops.loss import binary_cross_entropy, half_sum_of_squares, huber, l1, mean_squared_error, perceptron
 from xpnn.ops.softmax import cross_entropy
 
@@ -62,9 +61,7 @@ def get(loss: str | Loss, **options: Any) -> Loss:
     if callable(loss):
         return partial(loss, **options) if options else loss
     if loss not in LOSSES:
-        near = get_close_matches(str(loss), LOSSES, n=1)
-        hint = f". Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"loss {loss!r} is unknown; expected a function or one of {', '.join(LOSSES)}{hint}")
+        raise unknown("loss", loss, LOSSES)
     function = LOSSES[loss]
     known = list(inspect.signature(function).parameters)[2:]
     for option in options:

@@ -76,7 +76,7 @@ def test_dense_parameters():
         (lambda: nn.Dropout(1.0), "Dropout: expected a rate from 0 up to 1; got 1.0"),
         (lambda: nn.Dropout(-0.1), "Dropout: expected a rate from 0 up to 1; got -0.1"),
         (lambda: nn.Dropout(math.nan), "Dropout: expected a rate from 0 up to 1; got nan"),
-        (lambda: nn.Activation("rleu"), "Activation: expected one of .*; got 'rleu'"),
+        (lambda: nn.Activation("rleu"), "activation 'rleu' is unknown; .*Did you mean 'relu'"),
         (lambda: nn.Sequential(nn.Flatten(), "relu"), "Sequential: expected modules; got str as layer 1"),
         (lambda: init.orthogonal((3,), Generator(0)), r"orthogonal: expected a shape \(..., I, O\); got \(3,\)"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as xp
 
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.errors import BackendError
 
 

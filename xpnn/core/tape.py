@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from xpnn.core.arithmetic import OPS as ARITHMETIC
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Kept, Op, Spec
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import AutogradError, BackendError, ShapeError

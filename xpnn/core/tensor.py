@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnn.core import backend as backends
 from xpnn.core.arithmetic import OPS as ARITHMETIC
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Spec
 from xpnn.core.operators import Operators
 from xpnn.errors import AutogradError, BackendError, DTypeError, ShapeError

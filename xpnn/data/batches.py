@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.gather import GATHER
 from xpnn.core.op import Array, Spec
 from xpnn.core.random import Generator

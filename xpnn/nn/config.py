@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.errors import ConfigError
+from xpnn.errors import ConfigError, unknown
 from xpnn.nn.dense import Dense
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.module import Module
@@ -39,7 +39,7 @@ def build(description: Any) -> Module:
     if name == "Sequential" and isinstance(settings.get("layers"), list):
         return Sequential(*[build(layer) for layer in settings["layers"]])
     if name not in LAYERS:
-        raise ConfigError(f"model description: layer {name!r} is unknown; expected one of {', '.join(LAYERS)}")
+        raise unknown("model description: layer", name, LAYERS)
     try:
         return LAYERS[name](**settings)
     except TypeError as error:

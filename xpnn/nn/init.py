@@ -7,13 +7,12 @@ outputs of one unit: I and O for a weight (I, O), times the window for a convolu
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from math import prod, sqrt
 
 import numpy as np
 
 from xpnn.core.random import Generator
-from xpnn.errors import ConfigError
+from xpnn.errors import ConfigError, unknown
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[Shape, Generator], np.ndarray]
@@ -113,9 +112,7 @@ def get(name: str | Initialiser) -> Initialiser:
     if callable(name):
         return name
     if name not in INITIALISERS:
-        near = get_close_matches(name, INITIALISERS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"initialiser {name!r} is unknown; expected one of {', '.join(INITIALISERS)}.{hint}")
+        raise unknown("initialiser", name, INITIALISERS)
     return INITIALISERS[name]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from xpnn import ops
 from xpnn.core.random import ADVANCE, DEFAULT, state_of
 from xpnn.core.tensor import Tensor, tensor
-from xpnn.errors import ConfigError, ShapeError
+from xpnn.errors import ConfigError, ShapeError, unknown
 from xpnn.nn.module import Module
 from xpnn.ops.activation import ACTIVATIONS
 
@@ -62,7 +62,7 @@ class Activation(Module):
     def __init__(self, name: str) -> None:
         known = (*ACTIVATIONS, "step", "softmax", "log_softmax")
         if name not in known:
-            raise ConfigError(f"Activation: expected one of {', '.join(known)}; got {name!r}")
+            raise unknown("activation", name, known)
         self.name = name
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from xpnn.core import backend as backends
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.random import DEFAULT
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
 from xpnn.errors import BackendError, ConfigError, ShapeError
@@ -58,7 +58,7 @@ class Module:
         return out
 
     def _beside_parameters(self, x: Any) -> Any:
-        if not isinstance(x, (np.ndarray, list)) and not hasattr(x, "__array_namespace__"):
+        if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):
             return x
         like = next(self.parameters(), None)
         return tensor(x) if like is None else as_tensor(x, like)

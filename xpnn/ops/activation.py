@@ -13,7 +13,7 @@ from xpnn.core.arithmetic import elementwise_cost, need_floating
 from xpnn.core.op import Arg, Array, Case, Namespace, Op, Outline, register
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor
-from xpnn.errors import ConfigError
+from xpnn.errors import ConfigError, unknown
 
 GELU_SCALE = sqrt(2 / pi)
 GELU_CUBIC = 0.044715
@@ -90,7 +90,7 @@ ACTIVATIONS: dict[str, Activation] = {
 def need_activation(name: str | None) -> None:
     """ConfigError unless this is None or a name in the table."""
     if name is not None and name not in ACTIVATIONS:
-        raise ConfigError(f"activation {name!r} is unknown; expected one of {', '.join(ACTIVATIONS)}, step or None")
+        raise unknown("activation", name, [*ACTIVATIONS, "step"])
 
 
 def _record(name: str, make: Callable[..., Activation], attrs: dict[str, Any]) -> Op:

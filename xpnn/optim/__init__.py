@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from xpnn.optim import schedule
-from xpnn.optim.methods import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
+from xpnn.optim.methods import OPTIMIZERS, SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp, get
 from xpnn.optim.optimizer import Optimizer
 from xpnn.optim.schedule import Constant, Cosine, Plateau, Schedule, Step, WarmUp
 
 __all__ = [
+    "OPTIMIZERS",
     "SGD",
     "AdaGrad",
     "Adam",
@@ -22,5 +23,6 @@ __all__ = [
     "Schedule",
     "Step",
     "WarmUp",
+    "get",
     "schedule",
 ]

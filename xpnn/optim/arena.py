@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Spec
 from xpnn.core.tensor import Parameter
 from xpnn.errors import BackendError, ConfigError, DTypeError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from xpnn.errors import unknown
 from xpnn.ops import update
 from xpnn.optim.optimizer import Optimizer, need
 
@@ -99,3 +100,21 @@ class AdamW(Adam):
 
     def __init__(self, parameters: Any = None, *, lr: float = 0.001, weight_decay: float = 0.01, **others: Any) -> None:
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, **others)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    kind.__name__.lower(): kind for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AdamW)
+}
+
+
+def get(name: str | Optimizer, **settings: Any) -> Optimizer:
+    """A new optimizer of this name, in small letters; one that is there is given back. ConfigError for others.
+
+    >>> get("adam", lr=0.01).lr
+    0.01
+    """
+    if isinstance(name, Optimizer):
+        return name
+    if name not in OPTIMIZERS:
+        raise unknown("optimizer", name, OPTIMIZERS)
+    return OPTIMIZERS[name](**settings)

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from difflib import get_close_matches
 from typing import Any
 
-from xpnn.errors import ConfigError
+from xpnn.errors import ConfigError, unknown
 from xpnn.optim.optimizer import need
 
 
@@ -196,9 +195,7 @@ def get(schedule: str | Schedule | None, **settings: Any) -> Schedule:
         return schedule
     name = "constant" if schedule is None else schedule
     if not isinstance(name, str) or name not in SCHEDULES:
-        near = get_close_matches(str(name), SCHEDULES, 1)
-        hint = f". Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"schedule {name!r} is unknown; expected one of {', '.join(SCHEDULES)}{hint}")
+        raise unknown("schedule", name, SCHEDULES)
     kind = SCHEDULES[name]
     try:
         inspect.signature(kind).bind(**settings)

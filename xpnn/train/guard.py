@@ -36,7 +36,8 @@ class FiniteGuard(Callback):
 
 
 def _finite(t: Tensor) -> bool:
-    return t.dtype.kind != "f" or bool(t.backend.xp.all(t.backend.xp.isfinite(t.data)))
+    with t.backend.here():
+        return t.dtype.kind != "f" or bool(t.backend.xp.all(t.backend.xp.isfinite(t.data)))
 
 
 def _culprit(model: Module, x: Tensor) -> str:

@@ -26,7 +26,8 @@ class Meter:
     def update(self, loss: Tensor, output: Tensor, target: Tensor, samples: int) -> None:
         """Add a batch: its mean loss, and what the metrics make of its outputs."""
         xp = loss.backend.xp
-        self._total = self._total + xp.astype(loss.data, xp.float64) * samples
+        with loss.backend.here():
+            self._total = self._total + xp.astype(loss.data, xp.float64) * samples
         self._samples += samples
         for metric in self.metrics:
             metric.update(output, target)

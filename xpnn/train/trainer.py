@@ -67,6 +67,7 @@ class Trainer:
         self._batch = 0  # batches done in the epoch that is under way
         self._run: dict[str, Any] = {}  # the settings of the fit under way: a resumed one must have the same
         self._input: dict[str, Any] = {}
+        self._evaluated: tuple[Any, Batches] | None = None
 
     # Training -----------------------------------------------------------------------------------------------------
 
@@ -187,9 +188,15 @@ class Trainer:
         return np.concatenate([self._quiet(part).numpy() for part in parts])
 
     def _outputs(self, data: Dataset, batch_size: int):
-        batches = Batches(data, batch_size, self.model.backend, self.optimizer.arena.dtype)
-        for x, y in batches.epoch():
+        for x, y in self._evaluation_batches(data, batch_size).epoch():
             yield self._quiet(x), y, len(x)
+
+    def _evaluation_batches(self, data: Dataset, batch_size: int) -> Batches:
+        """Those of the last time where they fit: a validation set goes to a device once, not every epoch."""
+        wanted = (data, min(batch_size, len(data)), self.model.backend)
+        if self._evaluated is None or wanted != self._evaluated[0]:
+            self._evaluated = wanted, Batches(data, batch_size, self.model.backend, self.optimizer.arena.dtype)
+        return self._evaluated[1]
 
     def _quiet(self, x: Tensor) -> Tensor:
         """One forward pass as in evaluation, with the mode put back."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backends.cupy import causes
-from xpnn.core.backend import Attrs, Backend
+from xpnn.core.contract import Attrs, Backend
 from xpnn.core.op import Array, Kept, Namespace, Op, Spec
 from xpnn.errors import BackendError
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpnn.core.backend import Backend
+from xpnn.core.contract import Backend
 from xpnn.core.op import Array
 from xpnn.errors import BackendError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.core.backend import Override, floating
+from xpnn.core.contract import Override, floating
 from xpnn.ops.activation import ACTIVATIONS
 from xpnn_kernels.numba import activation as kernels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.backends.numba.activation import parameter
-from xpnn.core.backend import Override, floating
+from xpnn.core.contract import Override, floating
 from xpnn_kernels.numba import dense as kernels
 from xpnn_kernels.numba.activation import CODES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.core.backend import Override, floating
+from xpnn.core.contract import Override, floating
 from xpnn.ops.dropout import threshold
 from xpnn_kernels.numba import dropout as kernels
 

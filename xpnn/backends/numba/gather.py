@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.core.backend import Override
+from xpnn.core.contract import Override
 from xpnn_kernels.numba import gather as kernels
 
 

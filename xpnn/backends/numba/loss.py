@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from xpnn.core.backend import Attrs, Override, floating
+from xpnn.core.contract import Attrs, Override, floating
 from xpnn.core.op import Spec
 from xpnn.ops.loss import LOSSES, loss_scale
 from xpnn_kernels.numba import loss as kernels

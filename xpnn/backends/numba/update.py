@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.core.backend import Override, floating
+from xpnn.core.contract import Override, floating
 from xpnn_kernels.numba import update as kernels
 
 

@@ -1,0 +1,213 @@
+"""The contract of a backend: it owns arrays and runs op records on them.
+
+What serves an op is an override when one is bound and its guard accepts the specs, else the reference.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.core.op import REGISTRY, Array, Kept, Namespace, Op, Outline, Spec
+from xpnn.errors import ShapeError
+
+Attrs = dict[str, Any]
+
+
+class Override(NamedTuple):
+    """A kernel bound to a phase of an op.
+
+    forward:  run(outs, saved, *inputs, **attrs)         fills `outs` and `saved`
+    backward: run(dins, douts, kept, **attrs)            fills every entry of `dins` that is not None
+
+    The arrays to fill arrive unset; in forward they may be inputs too (an update in place), and only elementwise
+    kernels are called so.
+    """
+
+    run: Callable[..., None]
+    guard: Callable[[Sequence[Spec], Attrs], bool]
+    """May this kernel serve these inputs? Otherwise the reference does."""
+
+
+class Route(NamedTuple):
+    """The answer of a lookup, remembered by (op, phase, specs, attributes)."""
+
+    outline: Outline
+    override: Override | None
+
+
+def floating(specs: Sequence[Spec], attrs: Attrs) -> bool:
+    """The guard of most kernels: the first input is float32 or float64."""
+    return specs[0].dtype.char in "fd"
+
+
+class Backend:
+    """One place where arrays live and ops run. Subclasses say which arrays and which kernels.
+
+    name       "numpy", "numba", "cupy"
+    device     what `.to()` takes to come here: "numpy", "cuda:1"
+    on_host    are its arrays NumPy arrays?
+    """
+
+    name: str
+    xp: Namespace
+    on_host = True
+    bindings: str | None = None
+    """The package whose module `<stem>` holds `OVERRIDES = {(op name, phase): Override}`."""
+
+    def __init__(self) -> None:
+        self._routes: dict[Any, Route] = {}
+
+    @property
+    def device(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<backend {self.device}>"
+
+    # Arrays -----------------------------------------------------------------------------------------------
+
+    def empty(self, spec: Spec) -> Array:
+        """An unset array."""
+        return np.empty(spec.shape, spec.dtype)
+
+    def from_host(self, array: np.ndarray) -> Array:
+        """The array here; shares memory where it can."""
+        return array
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """The array as a NumPy array; shares memory where it can."""
+        return array
+
+    def owns(self, array: Any) -> bool:
+        """Is this one of our arrays?"""
+        return isinstance(array, np.ndarray)
+
+    def copy(self, source: Array, out: Array) -> None:
+        """out[...] = source, both here and of one shape."""
+        out[...] = source
+
+    def fill(self, out: Array, value: float) -> None:
+        """out[...] = value, a number."""
+        out[...] = value
+
+    def full(self, spec: Spec, value: float) -> Array:
+        """An array of one number."""
+        out = self.empty(spec)
+        self.fill(out, value)
+        return out
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Array code of one's own on our arrays belongs inside this block: it makes a GPU the current one."""
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Wait until everything asked for is done (nothing to wait for on a host)."""
+
+    # Running ops ------------------------------------------------------------------------------------------
+
+    def forward(
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Infer, choose, allocate, run. `out` gives the arrays to fill; they may be inputs (update in place)."""
+        outline, override = self._route(op, "forward", tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
+        if override is None:
+            outs, saved = op.forward(self.xp, *inputs, **attrs)
+            return (self._fill(out, outs) if out is not None else self._arrays(outs)), self._arrays(saved)
+        outs = tuple(out) if out is not None else tuple([self.empty(spec) for spec in outline.outs])
+        saved = tuple([self.empty(spec) for spec in outline.saved])
+        override.run(outs, saved, *self.ready(inputs), **attrs)
+        return outs, saved
+
+    def backward(
+        self,
+        op: Op,
+        wanted: Sequence[bool],
+        douts: Sequence[Array],
+        kept: Kept,
+        attrs: Attrs,
+        out: Sequence[Array | None],
+    ) -> list[Array | None]:
+        """The gradients of the inputs that are wanted; `out` gives, input by input, an array to fill or None."""
+        override = self._route(op, "backward", kept.specs, attrs).override
+        if override is None:
+            assert op.backward is not None
+            grads = self._arrays(op.backward(self.xp, wanted, douts, kept, **attrs))
+            return [
+                grad if slot is None or grad is None else self._fill((slot,), (grad,))[0]
+                for grad, slot in zip(grads, out, strict=True)
+            ]
+        dins = [
+            (slot if slot is not None else self.empty(spec)) if want else None
+            for want, slot, spec in zip(wanted, out, kept.specs, strict=True)
+        ]
+        override.run(dins, self.ready(douts), kept._replace(inputs=self.ready(kept.inputs)), **attrs)
+        return dins
+
+    def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """The arrays as overrides want them (contiguous, say)."""
+        return tuple(arrays)
+
+    def _arrays(self, results: Sequence[Array | None]) -> tuple[Array, ...]:
+        """NumPy gives a scalar where a result has no axes; kernels and `out=` need an array."""
+        return tuple([r if r is None or self.owns(r) else self.xp.asarray(r) for r in results])
+
+    def _fill(self, slots: Sequence[Array], values: Sequence[Array]) -> tuple[Array, ...]:
+        for slot, value in zip(slots, values, strict=True):
+            if slot.shape != value.shape:
+                raise ShapeError(f"out: expected {value.shape}; got {slot.shape}")
+            self.copy(value, slot)
+        return tuple(slots)
+
+    # Lookup -----------------------------------------------------------------------------------------------
+
+    def _route(self, op: Op, phase: str, specs: tuple[Spec, ...], attrs: Attrs) -> Route:
+        key = (op, phase, specs, *attrs.items())
+        route = self._routes.get(key)
+        if route is None:
+            outline = op.infer(*specs, **attrs)
+            override = self.override(op, phase)
+            if override is not None and not override.guard(specs, attrs):
+                override = None
+            if len(self._routes) >= 4096:  # x[i] in a long loop has an entry for every i
+                self._routes.clear()
+            route = self._routes[key] = Route(outline, override)
+        return route
+
+    def override(self, op: Op, phase: str) -> Override | None:
+        """What is bound to a phase of an op, whatever the specs."""
+        if self.bindings is None:
+            return None
+        module = f"{self.bindings}.{op.stem}"
+        if importlib.util.find_spec(module) is None:
+            return None
+        return importlib.import_module(module).OVERRIDES.get((op.name, phase))
+
+    def explain(self, op: Op | str, *specs: Spec, **attrs: Any) -> str:
+        """One line a phase: what serves this op here, and why.
+
+        >>> import numpy as np
+        >>> from xpnn.core import backend, op
+        >>> print(backend.get("numpy").explain("exp", op.Spec((2,), np.dtype("float32"))))
+        exp forward on numpy: reference (no override is bound)
+        exp backward on numpy: reference (no override is bound)
+        """
+        record = REGISTRY[op] if isinstance(op, str) else op
+        lines = []
+        for phase in ("forward", "backward"):
+            if phase == "backward" and record.backward is None:
+                continue
+            bound = self.override(record, phase)
+            if bound is None:
+                answer = "reference (no override is bound)"
+            elif specs and not bound.guard(specs, attrs):
+                answer = f"reference (the guard of {bound.run.__module__} declines these inputs)"
+            else:
+                answer = f"override {bound.run.__module__}.{bound.run.__name__}"
+            lines.append(f"{record.name} {phase} on {self.device}: {answer}")
+        return "\n".join(lines)
