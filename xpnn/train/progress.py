@@ -22,14 +22,16 @@ class Progress:
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
+            console = Console(stderr=True, highlight=False)
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=16),
                 TextColumn("{task.fields[text]}"),
                 TimeRemainingColumn(),
-                console=Console(stderr=True, highlight=False),
+                console=console,
                 refresh_per_second=4,
                 transient=True,
+                disable=not console.is_terminal,
             )
 
     def __enter__(self) -> Self:
