@@ -131,6 +131,8 @@ class Checkpoint(Callback):
     every_steps   save after every so many steps too, besides the ends of epochs
     every_epochs  save after every so many epochs
     monitor       save only when this is better than ever before
+
+    `last` is where it saved last, None before that.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class Checkpoint(Callback):
             raise ConfigError("Checkpoint: expected every_steps or monitor, not both: a value comes once an epoch")
         self.path, self.every_steps, self.every_epochs, self.monitor = str(path), every_steps, every_epochs, monitor
         self.best = math.inf
+        self.last: str | None = None
 
     def _save(self, trainer: Trainer, row: Row) -> None:
         names: dict[str, Any] = {**row, "epoch": trainer.epoch, "step": trainer.step}
@@ -150,6 +153,7 @@ class Checkpoint(Callback):
         except (KeyError, IndexError, ValueError) as error:
             raise ConfigError(f"Checkpoint: {self.path!r} asks for {error}; there are {', '.join(names)}") from None
         trainer.save(target)
+        self.last = target
 
     def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:
         if self.every_steps is not None and trainer.step % self.every_steps == 0:
