@@ -1,0 +1,112 @@
+"""`xpnn evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xpnn.cli.common import BackendOption, load_split, open_model, say, size_of
+from xpnn.errors import ConfigError
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A file that xpnn train --checkpoint, or xpnn.save, wrote.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="mnist, digits, a .csv or .npz file, or a folder with IDX files. Default: what the model was trained "
+            "on.",
+            show_default=False,
+        ),
+    ] = None,
+    backend: BackendOption = "auto",
+) -> None:
+    """Say how good a saved network is, class by class, and what it confuses.
+
+    Counted is the test set of the data: for the data of the training what was kept for testing there, for other data
+    without a test set all of it.
+
+    \b
+    Examples:
+      xpnn evaluate model.safetensors
+      xpnn evaluate model.safetensors digits
+      xpnn evaluate model.safetensors more-letters.csv --backend numpy
+    """
+    from rich.console import Console
+
+    from xpnn import data as sources
+    from xpnn import metrics, optim
+    from xpnn.cli.recipe import fit_targets
+    from xpnn.losses import LOSSES
+    from xpnn.train import Trainer
+
+    saved = open_model(model, backend)
+    source = data or saved.data
+    if source is None:
+        raise ConfigError(f"{model}: does not say what it was trained on; give the data after it")
+    if source == saved.data:
+        test = load_split(source, saved.seed)[1]
+    else:
+        train, rest = sources.load(source)
+        test = rest if rest is not None else train
+    loss = saved.loss if saved.loss in LOSSES else "cross_entropy"
+    test = fit_targets(saved.fit(test), loss)
+    wanted = [
+        metrics.Accuracy(),
+        metrics.ConfusionMatrix(),
+        metrics.Precision(None),
+        metrics.Recall(None),
+        metrics.F1(None),
+    ]
+    result: dict[str, Any] = Trainer(saved.model, optim.SGD(), loss, wanted).evaluate(test)
+    say("data", f"{source}: {len(test):,} test samples of {size_of(test)}")
+    say("accuracy", f"{100 * result['accuracy']:.2f} %")
+    say("loss", f"{result['loss']:.4g} ({loss})")
+    console = Console(highlight=False)
+    console.print(_by_class(result))
+    _print_confusions(console, result["confusion_matrix"])
+
+
+def _by_class(result: dict[str, Any]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("class", "samples", "precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    columns = (result[f"{name}_by_class"] for name in ("precision", "recall", "f1"))
+    for label, (samples, *rates) in enumerate(zip(result["confusion_matrix"].sum(1), *columns, strict=True)):
+        table.add_row(str(label), f"{samples:,}", *(f"{100 * rate:.1f} %" for rate in rates))
+    return table
+
+
+def _print_confusions(console: Any, matrix: Any) -> None:
+    """The whole matrix where it fits the width, else the ten most frequent confusions."""
+    import numpy as np
+    from rich import box
+    from rich.table import Table
+
+    classes = len(matrix)
+    width = 2 + max(len(str(matrix.max())), len(str(classes - 1)))
+    table = Table(box=box.SIMPLE_HEAD)
+    if (classes + 1) * width + 8 <= console.width:
+        print("Rows: the label. Columns: what the network says.")
+        table.add_column("", justify="right")
+        for label in range(classes):
+            table.add_column(str(label), justify="right")
+        for label, row in enumerate(matrix):
+            cells = [str(n) if n else "." for n in row]
+            table.add_row(f"[bold]{label}[/]", *(f"[bold]{c}[/]" if i == label else c for i, c in enumerate(cells)))
+    else:
+        print("The most frequent confusions:")
+        for name in ("label", "taken for", "times"):
+            table.add_column(name, justify="right")
+        wrong = matrix * (1 - np.eye(classes, dtype=matrix.dtype))
+        for place in np.argsort(-wrong, axis=None, kind="stable")[:10]:
+            label, said = divmod(int(place), classes)
+            if wrong[label, said]:
+                table.add_row(str(label), str(said), str(wrong[label, said]))
+    console.print(table)
