@@ -59,12 +59,8 @@ def _predict(saved: Saved, image: Path, size: int, show: bool) -> None:
 
     pixels = read_digit(image, size)
     white = 16 if size == 8 else 255
-    if saved.scale is None:
-        x = pixels / white
-    elif saved.scale == 1 and saved.shift == 0:
-        x = pixels / white  # it was trained on numbers from 0 to 1
-    else:
-        x = pixels * saved.scale + saved.shift
+    # Without a shift it was fed from 0 to 1, whatever was stored.
+    x = pixels * saved.scale + saved.shift if saved.scale is not None and saved.shift else pixels / white
     with no_grad():
         output = saved.model(x.astype(np.float32).reshape(1, *saved.shape)).numpy()[0]
     chances = probabilities(output, output_kind(saved), saved.loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,15 +104,22 @@ def fit_targets(data: Dataset, loss: str) -> Dataset:
     return data.one_hot(*TARGETS[loss]) if loss in TARGETS else data
 
 
-def fit_inputs(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
-    """Numbers that are no pixels, brought to mean 0 and standard deviation 1 by what the training set says."""
-    pixels = train.x.dtype.kind == "u" or (train.x.ndim > 2 and train.x.min() >= 0 and train.x.max() <= 1)
-    if pixels:
-        return train, *others
-    moments = train.moments()
-    if not moments[1] > 0:
+def fit_inputs(train: Dataset, test: Dataset) -> tuple[Dataset, Dataset]:
+    """Both so that the network gets numbers of a size it learns from, by what the training set says.
+
+    Pixels and their like go from 0 to 1, other numbers to mean 0 and standard deviation 1.
+    """
+    high = float(train.x.max())
+    if not train.x.min() < high:
         raise DataError(f"{train.name}: every value is the same; there is nothing to learn from")
-    return tuple(data.normalise(*moments) for data in (train, *others))
+    if train.x.dtype.kind == "u":
+        if high * train.scale < 0.5:  # grey levels that end at 16, or a mask of 0 and 1
+            return replace(train, scale=1 / high), replace(test, scale=1 / high)
+        return train, test
+    if train.x.ndim > 2 and train.x.min() >= 0 and high <= 1:
+        return train, test
+    mean, std = train.moments()
+    return train.normalise(mean, std), test.normalise(mean, std)
 
 
 def describe_model(name: str, model: Module, hidden: tuple[int, ...], activation: str, dropout: float) -> str:

@@ -104,7 +104,7 @@ def ink(pixels: np.ndarray) -> np.ndarray:
     difference = pixels - _background(pixels)
     distance = np.sqrt((difference**2).sum(2))
     edge = distance[_border(*distance.shape)]
-    count = max(4, distance.size // 2000)
+    count = min(max(4, distance.size // 2000), distance.size)
     strongest = np.argpartition(distance, -count, axis=None)[-count:]
     colour = difference.reshape(-1, 3)[strongest].mean(0)
     full = float(np.linalg.norm(colour))
