@@ -248,6 +248,13 @@ def test_no_pickle_anywhere():
 
 def test_checkpoints_of_a_run_open_as_models(make, digits, tmp_path):
     make(callbacks=[Checkpoint(tmp_path / "c")]).fit(digits[0], epochs=1, progress=False)
-    contents = files.read(tmp_path / "c")
-    assert contents.input["shape"] == [8, 8, 1]
-    assert xpnn.load(tmp_path / "c").layers[1].out_features == 32
+    model = xpnn.load(tmp_path / "c")
+    assert model.layers[1].out_features == 32
+    xpnn.save(model, tmp_path / "m")
+    assert xpnn.load(tmp_path / "m").input_format == {
+        "shape": [8, 8, 1],
+        "scale": 1 / 16,
+        "shift": 0.0,
+        "classes": 10,
+        "data": "digits",
+    }

@@ -46,6 +46,8 @@ class Module:
     """
 
     training = True
+    input_format: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
+    """What a model was trained on (shape of a sample, scale, shift, classes): set by a Trainer, kept in checkpoints."""
 
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")

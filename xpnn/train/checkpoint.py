@@ -37,20 +37,19 @@ class Contents(NamedTuple):
     """What `Trainer.state` gave; None when a model alone was saved."""
 
 
-def save(model: nn.Module, path: AnyPath, *, input: dict[str, Any] | None = None) -> Path:
+def save(model: nn.Module, path: AnyPath) -> Path:
     """Write the weights and buffers of a model (and, where it can be described, its layers) to a safetensors file.
 
-    The file appears whole or not at all; one that was there before stays until then. input: what `predict` on the
-    command line needs to know of a sample. Raises CheckpointError when the file cannot be written.
+    The file appears whole or not at all; one that was there before stays until then. Raises CheckpointError when the
+    file cannot be written.
     """
-    return write(path, model, {"model": model.state()}, input or {}, None)
+    return write(path, model, {"model": model.state()}, None)
 
 
 def write(
     path: AnyPath,
     model: nn.Module,
     parts: dict[str, dict[str, np.ndarray]],
-    input: dict[str, Any],
     trainer: dict[str, Any] | None,
 ) -> Path:
     """`save` with everything that resuming needs; `parts` are the arrays by kind, "model" among them."""
@@ -67,7 +66,7 @@ def write(
         "format": FORMAT,
         "version": __version__,
         "model": nn.describe(model),
-        "input": input,
+        "input": model.input_format,
         "trainer": trainer,
         "sha256": _digest(arrays),
     }
@@ -132,6 +131,7 @@ def restore(path: AnyPath, contents: Contents, into: nn.Module | None = None) ->
             for dtype in {a.dtype for name, a in contents.model.items() if a.dtype.kind == "f"}:
                 model.astype(dtype)
         model.load_state(contents.model)
+        model.input_format = contents.input
     except (ConfigError, ShapeError) as error:
         raise CheckpointError(f"{path}: does not fit: {error}") from None
     return model

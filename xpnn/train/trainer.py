@@ -66,7 +66,6 @@ class Trainer:
         self._base_lr = self.optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
         self._run: dict[str, Any] = {}  # the settings of the fit under way: a resumed one must have the same
-        self._input: dict[str, Any] = {}
         self._evaluated: tuple[Any, Batches] | None = None
 
     # Training -----------------------------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ class Trainer:
         self.validate_every = validate_every
         batches = Batches(train, batch_size, self.model.backend, self.optimizer.arena.dtype, shuffle, self.seed)
         run = {"samples": len(train), "batch_size": batches.batch_size, "shuffle": shuffle, "epochs": epochs}
-        self._input = {
+        self.model.input_format = {
             "shape": list(train.x.shape[1:]),
             "scale": train.scale,
             "shift": train.shift,
@@ -215,7 +214,7 @@ class Trainer:
         parts = {"model": self.model.state(), "optimizer": self.optimizer.state(), "callback": {}}
         for i, callback in enumerate(self.callbacks):
             parts["callback"] |= {f"{i}/{name}": array for name, array in callback.arrays().items()}
-        checkpoint.write(path, self.model, parts, self._input, self.state())
+        checkpoint.write(path, self.model, parts, self.state())
 
     def state(self) -> dict[str, Any]:
         """Where training is, as plain data: what a checkpoint keeps beside the arrays."""
