@@ -1,4 +1,4 @@
-"""What surrounds the matrix products of a dense layer; the products themselves are BLAS.
+"""What surrounds the matrix products of a dense layer.
 
 Row by row, so that a row is still in L1 when the activation reads it: z (N, O) moves once, not twice.
 """

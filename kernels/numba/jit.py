@@ -31,10 +31,10 @@ class SourceKeyedCache(FunctionCache):
         return (*super()._index_key(sig, codegen), _STAMP)
 
 
-def kernel(function=None, *, fastmath=FLAGS):
+def kernel(function=None, *, fastmath=FLAGS, parallel=False):
     """Compile a module-level function on first call (a closure would not be found in the cache again)."""
     if function is None:
-        return lambda f: kernel(f, fastmath=fastmath)
-    dispatcher = njit(error_model="numpy", fastmath=fastmath, nogil=True, cache=True)(function)
+        return lambda f: kernel(f, fastmath=fastmath, parallel=parallel)
+    dispatcher = njit(error_model="numpy", fastmath=fastmath, nogil=True, cache=True, parallel=parallel)(function)
     dispatcher._cache = SourceKeyedCache(function)
     return dispatcher

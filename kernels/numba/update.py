@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numba import prange
+
 from xpnn_kernels.numba.jit import kernel
 
 
@@ -73,6 +76,16 @@ def adam(p, g, m, v, lr, step, beta1, beta2, eps):
         m[i] = b1 * m[i] + a1 * g[i]
         v[i] = b2 * v[i] + a2 * g[i] * g[i]
         p[i] -= rate * (m[i] * c1) / (p.dtype.type(math.sqrt(v[i] * c2)) + small)
+
+
+@kernel(parallel=True)
+def adam_on(threads, p, g, m, v, lr, step, beta1, beta2, eps):
+    """The same, a stretch of whole cache lines a thread."""
+    part = -(-p.size // (16 * threads)) * 16
+    for thread in prange(threads):
+        i = np.intp(thread) * part  # Numba's thread is unsigned
+        j = min(p.size, i + part)
+        adam(p[i:j], g[i:j], m[i:j], v[i:j], lr, step, beta1, beta2, eps)
 
 
 @kernel

@@ -1,10 +1,11 @@
-"""Dense on Numba: BLAS for the products, one kernel for bias and activation."""
+"""Dense on Numba: one product and one kernel for bias and activation."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from xpnn.backends.numba.activation import parameter
+from xpnn.backends.numba.matmul import product
 from xpnn.core.contract import Override, floating
 from xpnn_kernels.numba import dense as kernels
 from xpnn_kernels.numba.activation import CODES
@@ -14,7 +15,7 @@ def _forward(outs, saved, x, w, b=None, *, activation):
     I, O = w.shape
     y = outs[0].reshape(-1, O)
     z = saved[0].reshape(-1, O) if saved else y
-    np.matmul(x.reshape(-1, I), w, out=z)
+    product(x.reshape(-1, I), w, z)
     if b is not None or activation is not None:
         bias = w[:0, 0] if b is None else b
         kernels.bias_activation(CODES[activation], parameter(activation, {}), z, bias, y)
@@ -32,9 +33,9 @@ def _backward(dins, douts, kept, *, activation):
         sums = np.empty(0, dy.dtype) if db is None else db
         kernels.bias_activation_backward(CODES[activation], parameter(activation, {}), source, dy, dz, sums)
     if dx is not None:
-        np.matmul(dz, w.T, out=dx.reshape(-1, I))
+        product(dz, w.T, dx.reshape(-1, I))
     if dw is not None:
-        np.matmul(x.reshape(-1, I).T, dz, out=dw)
+        product(x.reshape(-1, I).T, dz, dw)
 
 
 OVERRIDES = {

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.core.contract import Override, floating
+from xpnn_kernels.numba import pool
 from xpnn_kernels.numba import update as kernels
+
+SPLIT = 1 << 16
+"""Elements above which a step is shared among threads."""
 
 
 def _in_place(outs, inputs):
@@ -48,7 +52,11 @@ def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay,
     g = _penalised(p, g, l1, l2, decayed)
     if weight_decay:
         kernels.shrink(p, 1 - lr.item() * weight_decay, decayed)
-    kernels.adam(p, g, m, v, lr.item(), step.item(), beta1, beta2, eps)
+    threads = pool.threads()
+    if threads > 1 and p.size >= SPLIT:
+        kernels.adam_on(threads, p, g, m, v, lr.item(), step.item(), beta1, beta2, eps)
+    else:
+        kernels.adam(p, g, m, v, lr.item(), step.item(), beta1, beta2, eps)
     np.add(step, 1, out=outs[3])
 
 
