@@ -103,9 +103,11 @@ def backward(code, parameter, kept, dy, dx):
             dx[i] = dy[i] if kept[i] > zero else dy[i] * (kept[i] + p)
     elif code == GELU:
         scale, cubic = dy.dtype.type(GELU_SCALE), dy.dtype.type(GELU_CUBIC)
-        three = dy.dtype.type(3)
+        three, ten = dy.dtype.type(3), dy.dtype.type(10)
         for i in range(n):
             x = kept[i]
+            x = ten if x > ten else x  # beyond, the slope is 0 or 1 to the last bit, and x * x * x would overflow
+            x = -ten if x < -ten else x
             t = tanh(scale * (x + cubic * x * x * x))
             inner = scale * (one + three * cubic * x * x)
             dx[i] = dy[i] * half * ((one + t) + x * (one - t * t) * inner)

@@ -101,7 +101,7 @@ def clip_norm(g, limit, out):
     """out = g min(1, limit / norm(g)); returns the norm. The squares are summed in float64."""
     total = 0.0
     for i in range(g.size):
-        total += float(g[i]) * float(g[i])
+        total += np.float64(g[i]) * np.float64(g[i])
     norm = math.sqrt(total)
     factor = limit / norm if norm > limit else 1.0
     # Not a number where the gradient is not finite. (Adding norm - norm is optimised away when sums may be reordered.)

@@ -185,9 +185,7 @@ def test_routes_tell_specs_and_attributes_apart():
         (out,), _ = place.forward(index, (x,), {"key": key})
         want = x[tuple(slice(*k[1:]) if isinstance(k, tuple) else k for k in key)]
         assert (
-            out.shape
-            == want.shape
-            == place._route(index, "forward", (Spec((2, 3), x.dtype),), {"key": key}).outline.outs[0].shape
+            out.shape == want.shape == place.route(index, (Spec((2, 3), x.dtype),), {"key": key}).outline.outs[0].shape
         )
 
 
@@ -203,4 +201,18 @@ def test_explain_names_the_kernel_or_the_reason():
     f16 = Spec((4, 4), np.dtype("float16"))
     assert "override xpnn.backends.numba" in numba.explain("relu", f32)
     assert "declines" in numba.explain("relu", f16)
-    assert "no override is bound" in numba.explain("matmul", f32, f32)
+    assert "no override is bound" in numba.explain("exp", f32)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    "out",
+    [np.full((3, 2), 9, "float32").T, np.full((4, 2), 9, "float32")[:1], np.full((2, 3), 9, "int64")],
+    ids=["gaps", "short", "dtype"],
+)
+def test_an_array_to_fill_that_does_not_fit(name, out):
+    """A kernel would write past the end of one, or into a copy of the other."""
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(ShapeError, match=r"relu: expected out= as \(2, 3\) float32; got"):
+        backend.get(name).forward(REGISTRY["relu"], (x,), {}, out=(out,))
+    assert (out == 9).all()

@@ -1,4 +1,4 @@
-"""The matrix product: any sizes and layouts, nothing read or written outside, the same bits for any number of threads."""
+"""The matrix product: any sizes and layouts, no byte outside, the same bits for any number of threads."""
 
 from __future__ import annotations
 

@@ -19,31 +19,39 @@ from xpnn.errors import ShapeError
 Attrs = dict[str, Any]
 
 
-class Override(NamedTuple):
-    """A kernel bound to a phase of an op.
-
-    forward:  run(outs, saved, *inputs, **attrs)         fills `outs` and `saved`
-    backward: run(dins, douts, kept, **attrs)            fills every entry of `dins` that is not None
-
-    The arrays to fill arrive unset; in forward they may be inputs too (an update in place), and only elementwise
-    kernels are called so.
-    """
-
-    run: Callable[..., None]
-    guard: Callable[[Sequence[Spec], Attrs], bool]
-    """May this kernel serve these inputs? Otherwise the reference does."""
-
-
-class Route(NamedTuple):
-    """The answer of a lookup, remembered by (op, phase, specs, attributes)."""
-
-    outline: Outline
-    override: Override | None
-
-
 def floating(specs: Sequence[Spec], attrs: Attrs) -> bool:
     """The guard of most kernels: the first input is float32 or float64."""
     return specs[0].dtype.char in "fd"
+
+
+class Override(NamedTuple):
+    """The kernels bound to an op, forward and backward chosen together.
+
+    Arrays to fill arrive unset. In forward they may be inputs too (an update in place), as the record's `updates`
+    says. What a kernel needs beside them it declares as `work` and gets as a keyword: kernels allocate nothing.
+    """
+
+    forward: Callable[..., None]
+    """forward(outs, saved, *inputs, **attrs) fills `outs` and `saved`."""
+    backward: Callable[..., None] | None = None
+    """backward(dins, douts, kept, **attrs) fills every entry of `dins` that is not None. None: the reference does."""
+    guard: Callable[[Sequence[Spec], Attrs], bool] = floating
+    """May these kernels serve these inputs? Otherwise the reference does."""
+    saved: Callable[..., tuple[Spec, ...]] | None = None
+    """saved(*specs, **attrs): what forward keeps for backward, where that is not what the record's reference keeps."""
+    work: Callable[..., tuple[Spec, ...]] | None = None
+    """work(phase, *specs, **attrs): the scratch arrays that a phase is given as `work=`."""
+
+    def phase(self, name: str) -> Callable[..., None] | None:
+        return self.forward if name == "forward" else self.backward
+
+
+class Route(NamedTuple):
+    """The answer of a lookup, remembered by (op, specs, attributes)."""
+
+    outline: Outline
+    override: Override | None
+    work: dict[str, tuple[Spec, ...]]
 
 
 class Backend:
@@ -58,7 +66,7 @@ class Backend:
     xp: Namespace
     on_host = True
     bindings: str | None = None
-    """The package whose module `<stem>` holds `OVERRIDES = {(op name, phase): Override}`."""
+    """The package whose module `<stem>` holds `OVERRIDES = {op name: Override}`."""
 
     def __init__(self) -> None:
         self._routes: dict[Any, Route] = {}
@@ -115,13 +123,15 @@ class Backend:
         self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Infer, choose, allocate, run. `out` gives the arrays to fill; they may be inputs (update in place)."""
-        outline, override = self._route(op, "forward", tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
+        outline, override, work = self.route(op, tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
+        if out is not None:
+            self._check_out(op, out, outline.outs)
         if override is None:
             outs, saved = op.forward(self.xp, *inputs, **attrs)
             return (self._fill(out, outs) if out is not None else self._arrays(outs)), self._arrays(saved)
         outs = tuple(out) if out is not None else tuple([self.empty(spec) for spec in outline.outs])
         saved = tuple([self.empty(spec) for spec in outline.saved])
-        override.run(outs, saved, *self.ready(inputs), **attrs)
+        override.forward(outs, saved, *self.ready(inputs), **attrs, **self._scratch(work, "forward"))
         return outs, saved
 
     def backward(
@@ -134,8 +144,8 @@ class Backend:
         out: Sequence[Array | None],
     ) -> list[Array | None]:
         """The gradients of the inputs that are wanted; `out` gives, input by input, an array to fill or None."""
-        override = self._route(op, "backward", kept.specs, attrs).override
-        if override is None:
+        _, override, work = self.route(op, kept.specs, attrs)
+        if override is None or override.backward is None:
             assert op.backward is not None
             grads = self._arrays(op.backward(self.xp, wanted, douts, kept, **attrs))
             return [
@@ -146,8 +156,21 @@ class Backend:
             (slot if slot is not None else self.empty(spec)) if want else None
             for want, slot, spec in zip(wanted, out, kept.specs, strict=True)
         ]
-        override.run(dins, self.ready(douts), kept._replace(inputs=self.ready(kept.inputs)), **attrs)
+        kept = kept._replace(inputs=self.ready(kept.inputs))
+        override.backward(dins, self.ready(douts), kept, **attrs, **self._scratch(work, "backward"))
         return dins
+
+    def _scratch(self, work: dict[str, tuple[Spec, ...]], phase: str) -> dict[str, tuple[Array, ...]]:
+        specs = work.get(phase)
+        return {} if specs is None else {"work": tuple([self.empty(spec) for spec in specs])}
+
+    @staticmethod
+    def _check_out(op: Op, out: Sequence[Array], specs: Sequence[Spec]) -> None:
+        for slot, spec in zip(out, specs, strict=True):
+            # A kernel would write past a slot that is too short, and into a copy of one with gaps.
+            if slot.shape != spec.shape or slot.dtype != spec.dtype or not slot.flags.c_contiguous:
+                gaps = "" if slot.flags.c_contiguous else ", with gaps"
+                raise ShapeError(f"{op.name}: expected out= as {spec}; got {slot.shape} {slot.dtype}{gaps}")
 
     def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The arrays as overrides want them (contiguous, say)."""
@@ -166,27 +189,31 @@ class Backend:
 
     # Lookup -----------------------------------------------------------------------------------------------
 
-    def _route(self, op: Op, phase: str, specs: tuple[Spec, ...], attrs: Attrs) -> Route:
-        key = (op, phase, specs, *attrs.items())
+    def route(self, op: Op, specs: tuple[Spec, ...], attrs: Attrs) -> Route:
+        """Infer and choose, once for each kind of input."""
+        key = (op, specs, *attrs.items())
         route = self._routes.get(key)
         if route is None:
-            outline = op.infer(*specs, **attrs)
-            override = self.override(op, phase)
+            outline, override, work = op.infer(*specs, **attrs), self.override(op), {}
             if override is not None and not override.guard(specs, attrs):
                 override = None
+            if override is not None and override.saved is not None:
+                outline = outline._replace(saved=override.saved(*specs, **attrs))
+            if override is not None and override.work is not None:
+                work = {phase: override.work(phase, *specs, **attrs) for phase in ("forward", "backward")}
             if len(self._routes) >= 4096:  # x[i] in a long loop has an entry for every i
                 self._routes.clear()
-            route = self._routes[key] = Route(outline, override)
+            route = self._routes[key] = Route(outline, override, work)
         return route
 
-    def override(self, op: Op, phase: str) -> Override | None:
-        """What is bound to a phase of an op, whatever the specs."""
+    def override(self, op: Op) -> Override | None:
+        """What is bound to an op, whatever the specs."""
         if self.bindings is None:
             return None
         module = f"{self.bindings}.{op.stem}"
         if importlib.util.find_spec(module) is None:
             return None
-        return importlib.import_module(module).OVERRIDES.get((op.name, phase))
+        return importlib.import_module(module).OVERRIDES.get(op.name)
 
     def explain(self, op: Op | str, *specs: Spec, **attrs: Any) -> str:
         """One line a phase: what serves this op here, and why.
@@ -202,12 +229,13 @@ class Backend:
         for phase in ("forward", "backward"):
             if phase == "backward" and record.backward is None:
                 continue
-            bound = self.override(record, phase)
-            if bound is None:
+            bound = self.override(record)
+            kernel = bound and bound.phase(phase)
+            if bound is None or kernel is None:
                 answer = "reference (no override is bound)"
             elif specs and not bound.guard(specs, attrs):
-                answer = f"reference (the guard of {bound.run.__module__} declines these inputs)"
+                answer = f"reference (the guard of {kernel.__module__} declines these inputs)"
             else:
-                answer = f"override {bound.run.__module__}.{bound.run.__name__}"
+                answer = f"override {kernel.__module__}.{kernel.__name__}"
             lines.append(f"{record.name} {phase} on {self.device}: {answer}")
         return "\n".join(lines)

@@ -37,6 +37,7 @@ def _gelu_tanh(xp, x):
 
 
 def _gelu_slope(xp, x, y):
+    x = xp.clip(x, -10.0, 10.0)  # beyond, the slope is 0 or 1 to the last bit, and x^3 would overflow
     t = _gelu_tanh(xp, x)
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * GELU_SCALE * (1 + 3 * GELU_CUBIC * x * x)
 

@@ -118,11 +118,12 @@ ADAM = _record(
 
 
 def _clip_norm(xp, g, *, limit):
-    norm = xp.sqrt(xp.sum(g * g))
+    wide = xp.astype(g, xp.float64)  # the squares of 1e20 are beyond float32, and such gradients are what this is for
+    norm = xp.sqrt(xp.sum(wide * wide))
     # norm - norm: 0, and NaN where the gradient is not finite, which must not be hidden by a factor of 0.
     over, one = norm > limit, xp.ones_like(norm)
     factor = xp.where(over, limit / xp.where(over, norm, one), one) + (norm - norm)
-    return (g * factor, norm), ()
+    return (xp.astype(wide * factor, g.dtype), xp.astype(norm, g.dtype)), ()
 
 
 CLIP_NORM = register(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from xpnn.core.contract import Override, floating
+from xpnn.core.contract import Override
 from xpnn.ops.activation import ACTIVATIONS
 from xpnn_kernels.numba import activation as kernels
 
 
-def _bind(name: str) -> dict[tuple[str, str], Override]:
+def _bind(name: str) -> Override:
     code = kernels.CODES[name]
     reads_x = ACTIVATIONS[name].reads == "x"
 
@@ -18,7 +18,7 @@ def _bind(name: str) -> dict[tuple[str, str], Override]:
         source = kept.inputs[0] if reads_x else kept.outs[0]
         kernels.backward(code, parameter(name, attrs), source.reshape(-1), douts[0].reshape(-1), dins[0].reshape(-1))
 
-    return {(name, "forward"): Override(forward, floating), (name, "backward"): Override(backward, floating)}
+    return Override(forward, backward)
 
 
 def parameter(name: str | None, attrs: dict[str, float]) -> float:
@@ -27,4 +27,4 @@ def parameter(name: str | None, attrs: dict[str, float]) -> float:
     return next(iter(attrs.values()), defaults.get(name or "", 0.0))
 
 
-OVERRIDES = {key: override for name in ACTIVATIONS for key, override in _bind(name).items()}
+OVERRIDES = {name: _bind(name) for name in ACTIVATIONS}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from xpnn.backends.numba.activation import parameter
 from xpnn.backends.numba.matmul import product
 from xpnn.core.contract import Override, floating
+from xpnn.core.op import Spec
 from xpnn_kernels.numba import dense as kernels
 from xpnn_kernels.numba.activation import CODES
 
 
-def _forward(outs, saved, x, w, b=None, *, activation):
+def _forward(outs, saved, x, w, b=None, *, activation, work):
     I, O = w.shape
     y = outs[0].reshape(-1, O)
     z = saved[0].reshape(-1, O) if saved else y
@@ -21,16 +20,25 @@ def _forward(outs, saved, x, w, b=None, *, activation):
         kernels.bias_activation(CODES[activation], parameter(activation, {}), z, bias, y)
 
 
-def _backward(dins, douts, kept, *, activation):
+def _matrices(specs, attrs):
+    return floating(specs, attrs) and min(specs[1].shape) > 0  # no features: the reference
+
+
+def _work(phase, x, w, b=None, *, activation):
+    """dz, the gradient before the activation, and nothing where that is dy."""
+    rows = x.size // max(w.shape[0], 1)
+    return (Spec((rows, w.shape[1]), x.dtype),) if phase == "backward" and activation is not None else ()
+
+
+def _backward(dins, douts, kept, *, activation, work):
     x, w = kept.inputs[:2]
     I, O = w.shape
     dx, dw, db = (*dins, None)[:3]
     dy = douts[0].reshape(-1, O)
-    dz = dy
+    dz = work[0] if work else dy
     if activation is not None or db is not None:
         source = (kept.saved or kept.outs)[0].reshape(-1, O)
-        dz = np.empty_like(dy) if activation is not None else dy
-        sums = np.empty(0, dy.dtype) if db is None else db
+        sums = w[:0, 0] if db is None else db
         kernels.bias_activation_backward(CODES[activation], parameter(activation, {}), source, dy, dz, sums)
     if dx is not None:
         product(dz, w.T, dx.reshape(-1, I))
@@ -38,7 +46,4 @@ def _backward(dins, douts, kept, *, activation):
         product(x.reshape(-1, I).T, dz, dw)
 
 
-OVERRIDES = {
-    ("dense", "forward"): Override(_forward, floating),
-    ("dense", "backward"): Override(_backward, floating),
-}
+OVERRIDES = {"dense": Override(_forward, _backward, _matrices, work=_work)}

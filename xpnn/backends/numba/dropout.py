@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.core.contract import Override, floating
+from xpnn.core.contract import Override
 from xpnn.ops.dropout import threshold
 from xpnn_kernels.numba import dropout as kernels
 
@@ -17,7 +17,4 @@ def _backward(dins, douts, kept, *, rate):
     kernels.backward(kept.saved[0].reshape(-1), 1.0 / (1.0 - rate), douts[0].reshape(-1), dins[0].reshape(-1))
 
 
-OVERRIDES = {
-    ("dropout", "forward"): Override(_forward, floating),
-    ("dropout", "backward"): Override(_backward, floating),
-}
+OVERRIDES = {"dropout": Override(_forward, _backward)}

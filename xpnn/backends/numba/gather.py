@@ -17,4 +17,4 @@ def _numeric(specs, attrs):
     return specs[0].dtype.kind in "fiu" and specs[2].dtype.char in "fd" and specs[1].dtype.kind in "iu"
 
 
-OVERRIDES = {("gather", "forward"): Override(_gather, _numeric)}
+OVERRIDES = {"gather": Override(_gather, guard=_numeric)}

@@ -24,7 +24,7 @@ _KERNELS: dict[str, tuple[Callable, Callable, float]] = {
 }
 
 
-def _bind(name: str) -> dict[tuple[str, str], Override]:
+def _bind(name: str) -> Override:
     forward_kernel, backward_kernel, factor = _KERNELS[name]
 
     def guard(specs: Sequence[Spec], attrs: Attrs) -> bool:
@@ -43,7 +43,7 @@ def _bind(name: str) -> dict[tuple[str, str], Override]:
         scale = factor * loss_scale(name, kept.specs[0], reduction)
         backward_kernel(y.reshape(rows), target.reshape(rows), *options.values(), scale, dout, dins[0].reshape(rows))
 
-    return {(name, "forward"): Override(forward, guard), (name, "backward"): Override(backward, guard)}
+    return Override(forward, backward, guard)
 
 
-OVERRIDES = {key: override for name in _KERNELS for key, override in _bind(name).items()}
+OVERRIDES = {name: _bind(name) for name in _KERNELS}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.core.contract import Override, floating
+from xpnn.core.contract import Override
+from xpnn.core.op import Spec
 from xpnn_kernels.numba import softmax as kernels
 
 
@@ -26,23 +27,27 @@ _softmax, _softmax_backward = _rowwise(kernels.softmax, kernels.softmax_backward
 _log_softmax, _log_softmax_backward = _rowwise(kernels.log_softmax, kernels.log_softmax_backward)
 
 
-def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction):
-    losses = outs[0].reshape(-1) if reduction == "none" else np.empty(logits.size // logits.shape[-1], logits.dtype)
+def _losses(phase, logits, target, *, label_smoothing, reduction):
+    """A number for each row: its loss, or the gradient of that."""
+    return (Spec((logits.size // logits.shape[-1],), logits.dtype),)
+
+
+def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, work):
+    losses = outs[0].reshape(-1) if reduction == "none" else work[0]
     if target.dtype.kind == "f":
         kernels.cross_entropy_targets(_rows(logits), _rows(target), label_smoothing, losses, _rows(saved[0]))
     else:
         kernels.cross_entropy_labels(_rows(logits), target.reshape(-1), label_smoothing, losses, _rows(saved[0]))
     if reduction != "none":
-        outs[0][...] = losses.mean() if reduction == "mean" else losses.sum()
+        (np.mean if reduction == "mean" else np.sum)(losses, out=outs[0])
 
 
-def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction):
-    (p,), target = kept.saved, kept.inputs[1]
-    samples = p.size // p.shape[-1]
-    if reduction == "none":
-        dloss = douts[0].reshape(-1)
+def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction, work):
+    (p,), target, dloss = kept.saved, kept.inputs[1], work[0]
+    if reduction == "mean":
+        np.divide(douts[0], dloss.size, out=dloss)
     else:
-        dloss = np.full(samples, douts[0] / samples if reduction == "mean" else douts[0], p.dtype)
+        np.copyto(dloss, douts[0].reshape(-1) if reduction == "none" else douts[0])
     if target.dtype.kind == "f":
         kernels.cross_entropy_targets_backward(_rows(p), _rows(target), label_smoothing, dloss, _rows(dins[0]))
     else:
@@ -50,10 +55,7 @@ def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction):
 
 
 OVERRIDES = {
-    ("softmax", "forward"): Override(_softmax, floating),
-    ("softmax", "backward"): Override(_softmax_backward, floating),
-    ("log_softmax", "forward"): Override(_log_softmax, floating),
-    ("log_softmax", "backward"): Override(_log_softmax_backward, floating),
-    ("cross_entropy", "forward"): Override(_cross_entropy, floating),
-    ("cross_entropy", "backward"): Override(_cross_entropy_backward, floating),
+    "softmax": Override(_softmax, _softmax_backward),
+    "log_softmax": Override(_log_softmax, _log_softmax_backward),
+    "cross_entropy": Override(_cross_entropy, _cross_entropy_backward, work=_losses),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.core.contract import Override, floating
+from xpnn.core.contract import Override
 from xpnn_kernels.numba import pool
 from xpnn_kernels.numba import update as kernels
 
@@ -65,10 +65,10 @@ def _clip_norm(outs, saved, g, *, limit):
 
 
 OVERRIDES = {
-    ("sgd", "forward"): Override(_sgd, floating),
-    ("momentum", "forward"): Override(_momentum, floating),
-    ("adagrad", "forward"): Override(_adagrad, floating),
-    ("rmsprop", "forward"): Override(_rmsprop, floating),
-    ("adam", "forward"): Override(_adam, floating),
-    ("clip_norm", "forward"): Override(_clip_norm, floating),
+    "sgd": Override(_sgd),
+    "momentum": Override(_momentum),
+    "adagrad": Override(_adagrad),
+    "rmsprop": Override(_rmsprop),
+    "adam": Override(_adam),
+    "clip_norm": Override(_clip_norm),
 }
