@@ -161,7 +161,9 @@ class Sample:
             return 0.0
         work = max(self.op.cost(*self.specs, **self.attrs).flops, *(spec.size for spec in self.outline.outs), 1)
         eps = max(float(np.finfo(d).eps) for d in (dtype, self.dtype))
-        return ROUNDINGS * eps * sqrt(max(1.0, work / max(size, 1)))
+        # A wrong cost must not make it lax: no sum is longer than all that comes in, and eight operations an element.
+        longest = 8 * sum(spec.size for spec in self.specs)
+        return ROUNDINGS * eps * sqrt(min(max(1.0, work / max(size, 1)), max(longest, 1)))
 
     def compare(self, name: str, got: np.ndarray, want: np.ndarray, spec: Spec) -> tuple[float, float]:
         """(error, tolerance) of an array; raises where shape, dtype or values are not as they should be."""

@@ -19,37 +19,42 @@ def _in_place(outs, inputs):
     return outs
 
 
-def _penalised(p, g, l1, l2, decayed):
-    if l1 == 0 and l2 == 0:
+def _work(phase, p, g, *_, l1, l2, **__):
+    """g with penalties: an op does not write its inputs."""
+    return (g,) if l1 or l2 else ()
+
+
+def _penalised(p, g, work, l1, l2, decayed):
+    if not work:
         return g
-    g = g.copy()  # an op does not write its inputs
-    kernels.penalise(p, g, l1, l2, decayed)
-    return g
+    np.copyto(work[0], g)
+    kernels.penalise(p, work[0], l1, l2, decayed)
+    return work[0]
 
 
-def _sgd(outs, saved, p, g, lr, *, l1, l2, decayed):
+def _sgd(outs, saved, p, g, lr, *, l1, l2, decayed, work):
     (p,) = _in_place(outs, (p,))
-    kernels.sgd(p, _penalised(p, g, l1, l2, decayed), lr.item())
+    kernels.sgd(p, _penalised(p, g, work, l1, l2, decayed), lr.item())
 
 
-def _momentum(outs, saved, p, g, v, lr, *, momentum, nesterov, l1, l2, decayed):
+def _momentum(outs, saved, p, g, v, lr, *, momentum, nesterov, l1, l2, decayed, work):
     p, v = _in_place(outs, (p, v))
-    kernels.momentum(p, _penalised(p, g, l1, l2, decayed), v, lr.item(), momentum, nesterov)
+    kernels.momentum(p, _penalised(p, g, work, l1, l2, decayed), v, lr.item(), momentum, nesterov)
 
 
-def _adagrad(outs, saved, p, g, s, lr, *, eps, l1, l2, decayed):
+def _adagrad(outs, saved, p, g, s, lr, *, eps, l1, l2, decayed, work):
     p, s = _in_place(outs, (p, s))
-    kernels.adagrad(p, _penalised(p, g, l1, l2, decayed), s, lr.item(), eps)
+    kernels.adagrad(p, _penalised(p, g, work, l1, l2, decayed), s, lr.item(), eps)
 
 
-def _rmsprop(outs, saved, p, g, s, lr, *, rho, eps, l1, l2, decayed):
+def _rmsprop(outs, saved, p, g, s, lr, *, rho, eps, l1, l2, decayed, work):
     p, s = _in_place(outs, (p, s))
-    kernels.rmsprop(p, _penalised(p, g, l1, l2, decayed), s, lr.item(), rho, eps)
+    kernels.rmsprop(p, _penalised(p, g, work, l1, l2, decayed), s, lr.item(), rho, eps)
 
 
-def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, l1, l2, decayed):
+def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, l1, l2, decayed, work):
     p, m, v = _in_place(outs[:3], (p, m, v))
-    g = _penalised(p, g, l1, l2, decayed)
+    g = _penalised(p, g, work, l1, l2, decayed)
     if weight_decay:
         kernels.shrink(p, 1 - lr.item() * weight_decay, decayed)
     threads = pool.threads()
@@ -65,10 +70,10 @@ def _clip_norm(outs, saved, g, *, limit):
 
 
 OVERRIDES = {
-    "sgd": Override(_sgd),
-    "momentum": Override(_momentum),
-    "adagrad": Override(_adagrad),
-    "rmsprop": Override(_rmsprop),
-    "adam": Override(_adam),
+    "sgd": Override(_sgd, work=_work),
+    "momentum": Override(_momentum, work=_work),
+    "adagrad": Override(_adagrad, work=_work),
+    "rmsprop": Override(_rmsprop, work=_work),
+    "adam": Override(_adam, work=_work),
     "clip_norm": Override(_clip_norm),
 }
