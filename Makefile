@@ -17,6 +17,7 @@ lint: .venv/test.done
 	$(BIN)/mypy
 
 bench: .venv/test.done
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/mlp.py
 
 clean:

@@ -20,7 +20,7 @@ ROWS, COLUMNS = (8, 3) if simd.REGISTERS == 32 else (6, 2)
 DEPTH = 256
 SMALL = 400_000  # multiply-adds below which one thread is faster
 
-zeros_1, zeros_2, zeros_3 = (simd.zeros(ROWS, c) for c in (1, 2, 3))
+zeros_narrow, zeros_wide = simd.zeros(ROWS, 1), simd.zeros(ROWS, COLUMNS)
 zeros_row, zeros_square = simd.zeros(1, COLUMNS), simd.zeros(0, 1)
 
 
@@ -73,12 +73,10 @@ def block(a, b, c, m0, m1, n0, n1):
         for n in range(n0, n1, width):
             count = min(width, n1 - n)
             fill(zeros_row(c), zeros_square(c), b, k0, here, n, count, panel, width)
-            if COLUMNS > 2 and count > 2 * lanes:
-                strip(zeros_3(c), a, m0, m1, k0, here, panel, width, c, n, count, first)
-            elif count > lanes:
-                strip(zeros_2(c), a, m0, m1, k0, here, panel, width, c, n, count, first)
+            if count > lanes:
+                strip(zeros_wide(c), a, m0, m1, k0, here, panel, width, c, n, count, first)
             else:
-                strip(zeros_1(c), a, m0, m1, k0, here, panel, width, c, n, count, first)
+                strip(zeros_narrow(c), a, m0, m1, k0, here, panel, width, c, n, count, first)
 
 
 @kernel(parallel=True)
