@@ -41,7 +41,8 @@ def forward(code, parameter, x, y):
     zero = x.dtype.type(0)
     n = x.size
     if code == NONE:
-        y[:] = x
+        for i in range(n):  # y[:] = x would compile an error message too: 1.2 s
+            y[i] = x[i]
     elif code == RELU:
         for i in range(n):
             y[i] = zero if x[i] < zero else x[i]
@@ -85,7 +86,8 @@ def backward(code, parameter, kept, dy, dx):
     zero = dy.dtype.type(0)
     n = dy.size
     if code == NONE:
-        dx[:] = dy
+        for i in range(n):
+            dx[i] = dy[i]
     elif code == RELU:
         for i in range(n):
             dx[i] = dy[i] if kept[i] > zero else zero * dy[i]
