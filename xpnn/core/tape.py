@@ -18,17 +18,31 @@ _sequence = itertools.count()
 _recording: ContextVar[bool] = ContextVar("xpnn_recording", default=True)
 
 
+Edge = tuple["Node", int] | Tensor | None
+"""Where the gradient of an input goes: to an output of a node, to a leaf, or nowhere."""
+
+
 class Node:
-    """One op that ran: its inputs, and what its backward will read."""
+    """One op that ran: where the gradients of its inputs go, and what its backward will read.
 
-    __slots__ = ("attrs", "backend", "inputs", "kept", "op", "out_specs", "sequence", "versions")
+    edges    an Edge for each input; no activation stays alive for them
+    kept     see `Kept`; None after a backward that has freed it
+    watched  (position, version list, version then) of every array in `kept` that a later write would spoil; the
+             position is that of an input, -1 for the outputs
+    """
 
-    def __init__(self, op: Op, backend: Backend, attrs: dict[str, Any], inputs: Sequence[Tensor]) -> None:
+    __slots__ = ("attrs", "backend", "edges", "kept", "op", "out_specs", "sequence", "watched")
+
+    def __init__(self, op: Op, backend: Backend, attrs: dict[str, Any], edges: Sequence[Edge]) -> None:
         self.sequence = next(_sequence)
-        self.op, self.backend, self.attrs, self.inputs = op, backend, attrs, inputs
-        self.versions = [t.version[0] for t in inputs]
+        self.op, self.backend, self.attrs, self.edges = op, backend, attrs, edges
         self.kept: Kept | None = None
+        self.watched: list[tuple[int, list[int], int]] = []
         self.out_specs: tuple[Spec, ...] = ()
+
+    def free(self) -> None:
+        """Let go of everything behind this node."""
+        self.kept, self.edges, self.watched = None, (), []
 
 
 @contextmanager
@@ -66,13 +80,18 @@ def _record(op, place, attrs, tensors, results, saved) -> None:
     for i, t in enumerate(tensors if op.constants else ()):
         if t.requires_grad and op.input_name(i) in op.constants:
             raise AutogradError(f"{op.name}: {op.input_name(i)} has no gradient; use .detach()")
-    node = Node(op, place, attrs, tensors)
+    edges = [(t.node, t.position) if t.node is not None else t if t.requires_grad else None for t in tensors]
+    node = Node(op, place, attrs, edges)
+    keeps, keeps_out = op.kept_inputs(len(tensors)), "out" in op.keeps
     node.kept = Kept(
-        tuple([t.data if kept else None for t, kept in zip(tensors, op.kept_inputs(len(tensors)), strict=True)]),
-        tuple([r.data if "out" in op.keeps else None for r in results]),
+        tuple([t.data if kept else None for t, kept in zip(tensors, keeps, strict=True)]),
+        tuple([r.data if keeps_out else None for r in results]),
         saved,
         tuple([Spec(t.data.shape, t.data.dtype) for t in tensors]),
     )
+    node.watched = [(i, t.version, t.version[0]) for i, t in enumerate(tensors) if keeps[i]]
+    if keeps_out:
+        node.watched += [(-1, r.version, r.version[0]) for r in results]
     node.out_specs = tuple([Spec(r.data.shape, r.data.dtype) for r in results])
     for position, result in enumerate(results):
         if result.data.dtype.kind == "f":
@@ -106,55 +125,62 @@ def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None
         root.add_grad(seed)
         return
     grads: dict[tuple[Node, int], Array] = {(root.node, root.position): seed}
-    for node in _reverse_order(root.node):
+    order = _reverse_order(root.node)
+    for node in order:  # all of them before any runs: gradients are added to all or none
+        _check(node)
+    for node in order:
         douts = [grads.pop((node, i), None) for i in range(len(node.out_specs))]
-        if all(d is None for d in douts):
-            continue
-        _run_backward(node, douts, grads)
+        if any([d is not None for d in douts]):
+            _run_backward(node, douts, grads)
         if not retain_graph:
-            node.kept = None
+            node.free()
 
 
 def _reverse_order(last: Node) -> list[Node]:
     """Every node behind `last`, youngest first: an order that depends on the program alone."""
     found, todo = {last}, [last]
     while todo:
-        for t in todo.pop().inputs:
-            if t.node is not None and t.node not in found:
-                found.add(t.node)
-                todo.append(t.node)
+        for edge in todo.pop().edges:
+            if isinstance(edge, tuple) and edge[0] not in found:
+                found.add(edge[0])
+                todo.append(edge[0])
     return sorted(found, key=lambda node: node.sequence, reverse=True)
 
 
-def _run_backward(node: Node, douts: list[Array | None], grads: dict[tuple[Node, int], Array]) -> None:
+def _check(node: Node) -> None:
+    """AutogradError unless everything that the backward of this node reads is as it was."""
     if node.kept is None:
         raise AutogradError(
             f"backward: what {node.op.name} had kept was freed by an earlier backward. "
             "Run the forward pass again, or call the first backward with retain_graph=True"
         )
-    for i, (t, version) in enumerate(zip(node.inputs, node.versions, strict=True)):
-        if t.version[0] != version and node.kept.inputs[i] is not None:
+    for position, version, then in node.watched:
+        if version[0] != then:
+            changed = "the output" if position < 0 else node.op.input_name(position)
             raise AutogradError(
-                f"backward: {node.op.input_name(i)} of {node.op.name} was changed since the forward pass (by an "
-                "optimizer step?). Run the forward pass again"
+                f"backward: {changed} of {node.op.name} was changed since the forward pass (by an optimizer step, or "
+                "the next batch?). Run the forward pass again"
             )
-    filled = [d if d is not None else node.backend.full(spec, 0) for d, spec in zip(douts, node.out_specs, strict=True)]
-    # A leaf whose slot is free is written in place, unless it enters this op twice.
-    direct = [
-        t.node is None and t.requires_grad and t.grad_is_free and sum(u is t for u in node.inputs) == 1
-        for t in node.inputs
-    ]
-    wanted = tuple([t.requires_grad for t in node.inputs])
-    slots = [t.grad_slot() if d else None for t, d in zip(node.inputs, direct, strict=True)]
-    results = node.backend.backward(node.op, wanted, filled, node.kept, node.attrs, slots)
-    for t, want, result in zip(node.inputs, wanted, results, strict=True):
-        if not want:
-            continue
-        if t.node is None:
-            t.add_grad(result)
-        else:
-            key = (t.node, t.position)
-            before = grads.get(key)
-            grads[key] = (
-                result if before is None else node.backend.forward(ARITHMETIC["add"], (before, result), {})[0][0]
-            )
+
+
+def _run_backward(node: Node, douts: list[Array | None], grads: dict[tuple[Node, int], Array]) -> None:
+    assert node.kept is not None
+    edges, backend = node.edges, node.backend
+    filled = [d if d is not None else backend.full(spec, 0) for d, spec in zip(douts, node.out_specs, strict=True)]
+    wanted: list[bool] = []
+    slots: list[Array | None] = []
+    for edge in edges:
+        if edge is None or isinstance(edge, tuple):
+            wanted.append(edge is not None)
+            slots.append(None)
+        else:  # a leaf whose slot is free is written in place, unless it enters this op twice
+            wanted.append(edge.requires_grad)
+            direct = edge.requires_grad and edge.grad_is_free and sum([other is edge for other in edges]) == 1
+            slots.append(edge.grad_slot() if direct else None)
+    results = backend.backward(node.op, tuple(wanted), filled, node.kept, node.attrs, slots)
+    for edge, want, result in zip(edges, wanted, results, strict=True):
+        if isinstance(edge, tuple):
+            before = grads.get(edge)
+            grads[edge] = result if before is None else backend.forward(ARITHMETIC["add"], (before, result), {})[0][0]
+        elif edge is not None and want:
+            edge.add_grad(result)

@@ -88,7 +88,8 @@ class Tensor(Operators):
 
         grad: the gradient of what follows, in this tensor's shape; may be left out for a scalar (it is 1).
         retain_graph: keep what backward needs, for a second call. Raises AutogradError when there is no graph, when
-        an earlier call has freed it, or when a weight it needs was changed since; ShapeError when grad does not fit.
+        an earlier call has freed it, or when an array it needs was changed since: before any gradient is added.
+        ShapeError when grad does not fit.
         """
         from xpnn.core.tape import backward  # tape.py imports this file
 

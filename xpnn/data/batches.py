@@ -9,11 +9,14 @@ import numpy as np
 from xpnn.core.contract import Backend
 from xpnn.core.gather import GATHER
 from xpnn.core.op import Array, Spec
-from xpnn.core.random import Generator
+from xpnn.core.random import Generator, state_of
 from xpnn.core.shape import TAKE
 from xpnn.core.tensor import Tensor
 from xpnn.data.dataset import Dataset
 from xpnn.errors import ConfigError
+
+SHUFFLE = 0x5348_5546
+"""Into the high word of the key, so that a shuffle has no words in common with the weights of the same seed."""
 
 
 class Batches:
@@ -25,7 +28,10 @@ class Batches:
     dtype       of x, and of float targets; x = stored * scale + shift
     shuffle     another order every epoch, a function of (seed, epoch) alone: so a resumed epoch goes on in its order
 
-    Each batch overwrites the one before. ConfigError for a batch size below 1.
+    Each batch overwrites the one before: use it before the next is drawn; `list(batches.epoch())` would hold the last
+    one many times. A backward pass over an overwritten batch raises AutogradError.
+
+    Raises ConfigError for a batch size below 1 or a seed out of range.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size: expected at least 1; got {batch_size}")
+        state_of(seed)  # a ConfigError now rather than in the first epoch
         self.dataset, self.backend, self.shuffle, self.seed = dataset, backend, shuffle, seed
         self.batch_size = min(batch_size, len(dataset))
         dtype = np.dtype(dtype)
@@ -48,16 +55,17 @@ class Batches:
         self._shift = backend.from_host(np.array(dataset.shift, dtype))
         self._x_slot = backend.empty(Spec((self.batch_size, *dataset.x.shape[1:]), dtype))
         self._y_slot = backend.empty(Spec((self.batch_size, *y.shape[1:]), y.dtype))
+        self._versions: tuple[list[int], list[int]] = [0], [0]  # the tape sees by them that a batch was overwritten
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The rows (N,) int64 in the order of this epoch."""
+        """The rows (N,) int64 in the order of this epoch: draw number `epoch` of the stream seed ^ SHUFFLE << 32."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        return Generator(self.seed, draw=epoch).permutation(len(self.dataset))
+        return Generator(self.seed ^ SHUFFLE << 32, draw=epoch).permutation(len(self.dataset))
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, from batch `start` on."""
@@ -67,4 +75,8 @@ class Batches:
             x, y = self._x_slot[: len(rows)], self._y_slot[: len(rows)]
             self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(x,))
             self.backend.forward(TAKE, (self._y, rows), {"axis": 0}, out=(y,))
-            yield Tensor(x, self.backend), Tensor(y, self.backend)
+            batch = Tensor(x, self.backend), Tensor(y, self.backend)
+            for t, version in zip(batch, self._versions, strict=True):
+                version[0] += 1
+                t.version = version
+            yield batch
