@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import xpnn
 from xpnn import nn, optim
+from xpnn.backends.numpy import NumpyBackend
 from xpnn.core import backend as backends
 from xpnn.errors import BackendError, ConfigError, DTypeError, ShapeError
 from xpnn.nn.module import parameter
@@ -108,6 +109,53 @@ def test_to_an_unknown_backend_moves_nothing():
     with pytest.raises(BackendError, match="backend 'nummpy' is unknown"):
         tree.to("nummpy")
     assert {p.backend.name for p in tree.parameters()} == {backends.current().name}
+
+
+class Cramped(NumpyBackend):
+    """A device with room for `room` arrays."""
+
+    name = "cramped"
+    room = 3
+
+    def from_host(self, array):
+        if self.room == 0:
+            raise BackendError("cramped: out of memory")
+        self.room -= 1
+        return array.copy()
+
+
+@pytest.mark.parametrize("room", range(7))
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_move_that_fails_changes_nothing_and_may_be_tried_again(trained, room):
+    def made():
+        xpnn.seed(0)
+        model = nn.Sequential(nn.Dense(3, 4, activation="tanh"), nn.Dropout(0.5), nn.Dense(4, 2)).eval()
+        return model, optim.Adam(model if trained else [model[0].w, model[0].b], lr=0.1)
+
+    def train(model, optimizer):
+        x = xpnn.tensor(np.ones((2, 3), "float32"), backend=model.backend)
+        optimizer.zero_grad()
+        model(x).square().sum().backward()
+        optimizer.step()
+
+    (model, optimizer), (twin, other) = made(), made()
+    train(model, optimizer)
+    train(twin, other)
+    cramped = Cramped()
+    cramped.room = room
+    with pytest.raises(BackendError, match="out of memory"):
+        model.to(cramped)
+    everything = [t for _, t in [*model.named_parameters(), *model.named_buffers()]]
+    assert {t.backend.name for t in [*everything, optimizer.arena]} == {backends.current().name}
+    train(model, optimizer)
+    cramped.room = 100
+    assert model.to(cramped).backend is cramped
+    assert {t.backend.name for t in [*everything, optimizer.arena]} == {"cramped"}
+    train(model, optimizer)
+    for _ in range(2):
+        train(twin, other)
+    for name, a in twin.state().items():
+        np.testing.assert_array_equal(model.state()[name], a)
 
 
 def test_train_and_eval_reach_every_module():

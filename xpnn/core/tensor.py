@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -166,14 +167,13 @@ class Tensor(Operators):
         self._grad_set = self._grad_set and grad is not None
         self.version[0] += 1
 
-    def relocate(self, target: Backend) -> None:
-        """Move this very tensor, a leaf, and its gradient to another backend."""
-        if target is self.backend:
-            return
+    def moving(self, target: Backend) -> Callable[[], None]:
+        """Copy this leaf and its gradient to another backend; calling the answer makes this very tensor live there."""
         source = self.backend
         self.settle_grad()
+        data = target.from_host(source.to_host(self.data))
         grad = None if self._grad is None else target.from_host(source.to_host(self._grad))
-        self.move(target, target.from_host(source.to_host(self.data)), grad)
+        return lambda: self.move(target, data, grad)
 
     def assign(self, values: Any) -> None:
         """New values in place, of this shape and dtype; a host array from a device is copied over.

@@ -116,7 +116,7 @@ class Module:
         """Move parameters, gradients, buffers and the state of the optimizer that trains them; this very module.
 
         backend: as for `xpnn.use`: "numba", "cuda:0", "auto", ... Raises BackendError when it cannot be used, or when
-        the optimizer trains parameters outside of this module too (move the whole model then).
+        the optimizer trains parameters outside of this module too (move the whole model then). All or nothing.
         """
         target = backends.get(backend)
         mine = {id(p) for p in self.parameters()}
@@ -124,10 +124,12 @@ class Module:
         for arena in arenas.values():
             if any(p.arena is arena and id(p) not in mine for p in arena.parameters):
                 raise BackendError("to: the optimizer trains parameters outside of this module; move the whole model")
-        for arena in arenas.values():
-            arena.to(target)
-        for _, t in [*self.named_parameters(), *self.named_buffers()]:
-            t.relocate(target)
+        tensors = {id(t): t for _, t in [*self.named_parameters(), *self.named_buffers()]}
+        loose = [t for t in tensors.values() if getattr(t, "arena", None) is None]
+        # Every copy is made before anything changes: a device that runs out of memory leaves the model as it was.
+        commits = [part.moving(target) for part in (*arenas.values(), *loose) if part.backend is not target]
+        for commit in commits:
+            commit()
         return self
 
     def astype(self, dtype: Any) -> Self:

@@ -7,7 +7,7 @@ kernel which ones a penalty reaches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,9 @@ class Arena:
 
     def views(self, name: str) -> list[Array]:
         """The part of each parameter in a flat array, in the parameter's shape."""
-        flat = self.flat[name]
+        return self._cut(self.flat[name])
+
+    def _cut(self, flat: Array) -> list[Array]:
         return [flat[s].reshape(p.shape) for p, s in zip(self.parameters, self.slices, strict=True)]
 
     def stretches(self) -> list[slice]:
@@ -98,18 +100,26 @@ class Arena:
         for p in self.parameters:
             p.version[0] += 1
 
-    def to(self, target: Backend) -> None:
-        """Move everything; the parameters stay the same objects. One that another arena took over is left to it."""
-        if target is self.backend:
-            return
-        source, self.backend = self.backend, target
+    def moving(self, target: Backend) -> Callable[[], None]:
+        """Copy everything to another backend; calling the answer makes arena and parameters live there.
+
+        The parameters stay the same objects. One that another arena took over is left to it.
+        """
+        source = self.backend
         self.settle()
-        for arrays in (self.flat, self.scalars):
-            for name, array in arrays.items():
-                arrays[name] = target.from_host(source.to_host(array))
-        for p, data, slot in zip(self.parameters, self.views("parameters"), self.views("gradients"), strict=True):
-            if p.arena is self:
-                p.move(target, data, slot)
+        flat, scalars = (
+            {name: target.from_host(source.to_host(array)) for name, array in arrays.items()}
+            for arrays in (self.flat, self.scalars)
+        )
+        views = list(zip(self._cut(flat["parameters"]), self._cut(flat["gradients"]), strict=True))
+
+        def commit() -> None:
+            self.backend, self.flat, self.scalars = target, flat, scalars
+            for p, (data, slot) in zip(self.parameters, views, strict=True):
+                if p.arena is self:
+                    p.move(target, data, slot)
+
+        return commit
 
     def settle(self) -> None:
         """Write the zeros of gradients that nothing has filled since `zero_grad`."""
