@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnn.errors import ConfigError, DataError
+from xpnn.errors import CheckpointError, ConfigError, DataError
+from xpnn.metrics import Accuracy, ConfusionMatrix, Metric, Precision
 from xpnn.train import Callback, Checkpoint, CSVLog, EarlyStopping, StopOnRise
 
 
 def play(callback, name, values):
     """The epoch after which the callback stops a run with these values, None when it never does."""
-    trainer = SimpleNamespace(stop=False, validate_every=1, model=SimpleNamespace(state=dict))
+    trainer = SimpleNamespace(stop=False, metrics=[Accuracy()], model=SimpleNamespace(state=dict))
     for epoch, value in enumerate(values, 1):
         callback.on_epoch_end(trainer, {"epoch": epoch, name: value})
         if trainer.stop:
@@ -59,8 +60,14 @@ def test_stop_on_rise_of_the_error(values, every, stops):
 
 
 def test_a_name_that_is_not_there(make, digits):
-    with pytest.raises(ConfigError, match="EarlyStopping: expected one of epoch, loss, .* to watch; got 'val_los'"):
-        make(callbacks=[EarlyStopping("val_los")]).fit(digits[0], epochs=1, validation=digits[1], progress=False)
+    """Found before an epoch is spent."""
+    for callback in (EarlyStopping("val_los"), StopOnRise("val_los"), Checkpoint("c", monitor="val_los")):
+        trainer = make(callbacks=callback)
+        with pytest.raises(ConfigError, match=": monitor 'val_los' is unknown; .* Did you mean 'val_loss'"):
+            trainer.fit(digits[0], epochs=1, validation=digits[1], progress=False)
+        assert trainer.step == 0
+    with pytest.raises(ConfigError, match="expected a validation set for 'val_loss'; got none"):
+        make(callbacks=EarlyStopping()).fit(digits[0], epochs=1, progress=False)
 
 
 def test_checkpoint_names_and_intervals(make, digits, tmp_path):
@@ -79,9 +86,82 @@ def test_checkpoint_of_the_best_only(make, digits, tmp_path):
 
 
 def test_a_template_with_an_unknown_name(make, digits, tmp_path):
-    with pytest.raises(ConfigError, match="val_loss.*asks for 'val_loss'; there are"):
-        make(callbacks=[Checkpoint(tmp_path / "{val_loss}")]).fit(digits[0], epochs=1, progress=False)
+    for bad, more in (("{val_loss}", {}), ("{loss:d}", {}), ("{loss}", {"every_steps": 50}), ("{0}", {})):
+        trainer = make(callbacks=[Checkpoint(tmp_path / bad, **more)])
+        with pytest.raises(ConfigError, match="asks for .*; there are epoch, "):
+            trainer.fit(digits[0], epochs=1, progress=False)
+        assert trainer.step == 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "error"), [(Checkpoint, CheckpointError), (CSVLog, DataError)])
+def test_a_folder_that_is_not_there_is_found_before_training(make, digits, tmp_path, kind, error):
+    trainer = make(callbacks=[kind(tmp_path / "no" / "file")])
+    with pytest.raises(error, match="no/file: cannot be written: the folder .*no does not exist"):
+        trainer.fit(digits[0], epochs=1, progress=False)
+    assert trainer.step == 0
+
+
+class Misses(Metric):
+    """The number of wrong ones: less is better, whatever the name sounds like."""
+
+    name, higher_is_better = "misses", False
+
+    def __init__(self):
+        self.values = iter([5, 3, 4, 1])
+
+    def update(self, output, target): ...
+    def reset(self): ...
+    def state(self):
+        return {}
+
+    def value(self):
+        return float(next(self.values))
+
+
+def test_a_metric_says_what_is_better(make, digits, tmp_path):
+    """Of the training, so that each epoch reads it once."""
+    saver = Checkpoint(tmp_path / "{epoch}", monitor="misses")
+    make(metrics=Misses(), callbacks=[saver, EarlyStopping("misses", patience=2)]).fit(digits[0], 4, progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2", "4"]
+    risen = make(metrics=Misses(), callbacks=StopOnRise("misses"))
+    assert len(risen.fit(digits[0], 4, progress=False)) == 3
+
+
+def test_a_name_that_ends_in_loss_or_error_may_be_a_gain(make, digits):
+    class NoError(Misses):
+        name, higher_is_better = "no_error", True
+
+    trainer = make(metrics=NoError(), callbacks=StopOnRise("no_error"))
+    assert len(trainer.fit(digits[0], 4, progress=False)) == 2
+
+
+def test_epochs_without_validation_are_left_out(make, digits, tmp_path):
+    callbacks = [
+        StopOnRise("val_accuracy"),
+        EarlyStopping("val_loss", patience=3),
+        Checkpoint(tmp_path / "best-{epoch}", monitor="val_loss"),
+        Checkpoint(tmp_path / "all-{epoch}-{val_loss:.1f}"),
+    ]
+    trainer = make(metrics="accuracy", callbacks=callbacks)
+    trainer.fit(digits[0], 4, validation=digits[1], validate_every=2, progress=False)
+    epochs = {tuple(p.name.split("-")[:2]) for p in tmp_path.iterdir()}
+    assert epochs == {("best", "2"), ("best", "4"), ("all", "2"), ("all", "4")}
+
+
+def test_rows_hold_numbers_and_evaluate_arrays_too(make, digits, tmp_path):
+    metrics = [ConfusionMatrix(), Precision(None), "accuracy"]
+    log, saver = CSVLog(tmp_path / "log.csv"), Checkpoint(tmp_path / "c")
+    trainer = make(metrics=metrics, callbacks=[log, saver])
+    history = trainer.fit(digits[0], 2, validation=digits[1], progress=False)
+    names = {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_s"}
+    assert all(row.keys() == names for row in history.rows)
+    history.plot(tmp_path / "curve.png")
+    make(metrics=metrics, callbacks=[log, saver]).resume(tmp_path / "c")
+    assert trainer.evaluate(digits[1])["confusion_matrix"].sum() == len(digits[1])
+    for metric in metrics[:2]:
+        with pytest.raises(ConfigError, match="has no order"):
+            make(metrics=metric, callbacks=EarlyStopping(metric.name)).fit(digits[0], 1, progress=False)
 
 
 def test_the_csv_log_is_the_history(make, digits, tmp_path):

@@ -146,7 +146,7 @@ class TestGuard:
     ("settings", "message"),
     [
         ({"epochs": 0}, "epochs"),
-        ({"epochs": 1, "batch_size": 0}, "batch_size: expected at least 1"),
+        ({"epochs": 1, "batch_size": 0}, "batch_size as a whole number >= 1"),
         ({"epochs": 1, "validate_every": 0}, "validate_every"),
     ],
 )

@@ -92,7 +92,7 @@ class _Rate(ConfusionMatrix):
     """
 
     name = ""
-    higher_is_better = True
+    higher_is_better: bool | None = True
 
     def __init__(self, average: str | None = "macro", classes: int | None = None, threshold: float = 0.0) -> None:
         if average not in ("macro", "micro", "weighted", "binary", None):
@@ -100,6 +100,8 @@ class _Rate(ConfusionMatrix):
             raise ConfigError(f"{type(self).__name__}: expected {expected}; got {average!r}")
         super().__init__(classes, threshold)
         self.average = average
+        if average is None:
+            self.higher_is_better = None  # of many values none is the best
         if average != "macro":
             self.name = f"{type(self).name}_{average or 'by_class'}"
 

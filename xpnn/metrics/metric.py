@@ -14,7 +14,7 @@ class Metric:
     """The base of all: write the five methods.
 
     name              how it is called in a history
-    higher_is_better  None where values have no order
+    higher_is_better  what EarlyStopping and its like go by; None where values have no order
     """
 
     name: str
@@ -25,7 +25,7 @@ class Metric:
         raise NotImplementedError
 
     def value(self) -> Any:
-        """The metric over everything since `reset`; waits for the device."""
+        """The metric over everything since `reset`; waits for the device. A history keeps it where it is a number."""
         raise NotImplementedError
 
     def reset(self) -> None:

@@ -6,37 +6,41 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from xpnn import losses, optim
-from xpnn.core import random
-from xpnn.core.tape import no_grad
-from xpnn.core.tensor import Tensor, tensor
+from xpnn.core.tensor import Tensor
 from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
 from xpnn.data.files import AnyPath
-from xpnn.errors import CheckpointError, ConfigError, XpnnError
+from xpnn.errors import BackendError, ConfigError
+from xpnn.metrics import Metric
+from xpnn.metrics import get as get_metric
 from xpnn.nn import Module
 from xpnn.optim import Optimizer
-from xpnn.train import checkpoint
+from xpnn.train import resume as resuming
 from xpnn.train.callbacks import Callback, Row
+from xpnn.train.checks import need_dataset, several, whole
+from xpnn.train.evaluator import Evaluator
 from xpnn.train.guard import FiniteGuard
 from xpnn.train.history import History
 from xpnn.train.meter import Meter
 from xpnn.train.progress import Progress
 
 
-class Trainer:
+class Trainer(Evaluator):
     """Trains a model on the backend where it lives.
 
     model, optimizer   an object or its name; it is bound to the model here unless it has parameters already
-    loss               name or function (output, target) -> scalar Tensor; see `xpnn.losses`
-    metrics            names or objects of `xpnn.metrics`, kept for training and validation alike
-    callbacks          see `xpnn.train.callbacks`; a FiniteGuard is added unless there is one
-    schedule           a factor on the optimizer's learning rate, or its name; see `xpnn.optim.schedule`
+    loss               name or function (output, target) -> scalar Tensor, a mean over the batch; see `xpnn.losses`.
+                       (Of a sum, the reported loss would depend on the batch size: batches count by their samples.)
+    metrics            names or objects of `xpnn.metrics`, kept for training and validation alike; one or a list
+    callbacks          see `xpnn.train.callbacks`, one or a list; a FiniteGuard is added unless there is one
+    schedule           a factor on the optimizer's learning rate, or its name; see `xpnn.optim.schedule`. A Plateau is
+                       told the validation loss of epochs that have one, the training loss where there is no validation
     seed               of the shuffles
 
-    Present state: `epoch` (epochs finished), `step` (updates made), `history`; `stop = True` ends after this step.
+    Present state: `epoch` (epochs finished), `step` (updates made), `history`, `columns` (the names that a row of the
+    present fit may have); `stop = True` ends after this step. ConfigError for an unknown name, and for an optimizer
+    that does not train every parameter that wants a gradient.
     """
 
     def __init__(
@@ -44,29 +48,45 @@ class Trainer:
         model: Module,
         optimizer: Optimizer | str,
         loss: str | Callable[[Tensor, Any], Tensor] = "cross_entropy",
-        metrics: Sequence[Any] = (),
-        callbacks: Sequence[Callback] = (),
+        metrics: Sequence[Any] | str | Metric = (),
+        callbacks: Sequence[Callback] | Callback = (),
         schedule: Any = None,
         seed: int = 0,
     ) -> None:
+        whole("Trainer", least=0, seed=seed)
         self.model, self.optimizer = model, optim.get(optimizer)
-        if not self.optimizer.bound:
-            self.optimizer.bind(model)
         self.loss = losses.get(loss)
-        self.callbacks = list(callbacks)
+        self.metrics: list[Metric] = [get_metric(m) for m in several("metrics", metrics, (str, Metric))]
+        self.callbacks: list[Callback] = several("callbacks", callbacks, Callback)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise ConfigError(f"Trainer: expected callbacks, objects of subclasses of Callback; got {callback!r}")
         if not any(isinstance(c, FiniteGuard) for c in self.callbacks):
             self.callbacks.insert(0, FiniteGuard())
-        self.schedule, self.seed = optim.schedule.get(schedule), seed
-        self._metrics = list(metrics)
-        self._meter = Meter(self._metrics)
+        self.schedule, self.seed = optim.schedule.get(schedule), int(seed)
+        if not self.optimizer.bound:
+            self.optimizer.bind(model)
+        self._need_all_bound()
+        self._meter = Meter(self.metrics)
         self.history = History()
         self.epoch = self.step = 0
         self.stop = False
         self.validate_every = 1
+        self.columns: list[str] = []
         self._base_lr = self.optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
+        self._decided = False  # was the last stop a decision, which a resumed run keeps to?
         self._run: dict[str, Any] = {}  # the settings of the fit under way: a resumed one must have the same
-        self._evaluated: tuple[Any, Batches] | None = None
+        self._settings: dict[str, Any] | None = None  # the trainer's own, as they were when it began
+        self._data: tuple[Dataset, Dataset | None] | None = None  # what it trains on, for the fingerprints
+
+    def _need_all_bound(self) -> None:
+        for name, p in self.model.named_parameters():
+            if p.requires_grad and p.arena is not self.optimizer.arena:
+                raise ConfigError(
+                    f"Trainer: expected an optimizer of all parameters; it does not train {name}. "
+                    "Use optimizer.bind(model)"
+                )
 
     # Training -----------------------------------------------------------------------------------------------------
 
@@ -82,55 +102,76 @@ class Trainer:
         progress: bool = True,
         resume: AnyPath | None = None,
     ) -> History:
-        """Train for `epochs` more epochs and give the history.
+        """Train for `epochs` more epochs and give the history: the numbers among loss and metrics, an epoch a row.
 
         batch_size      1 is stochastic, len(train) full-batch gradient descent
         validate_every  evaluate on `validation` after every so many epochs, and after the last
         shuffle         another order every epoch, from the trainer's seed
         progress        show a progress bar
         resume          a checkpoint of an interrupted run of this very call: go on where it was, to the same end; on
-                        the same backend the weights come out the same bit for bit
+                        the same backend the weights come out the same bit for bit. A run that a callback ended, such
+                        as EarlyStopping, is not trained further
 
-        Raises ConfigError for settings out of range, NumericError when the loss is not finite, CheckpointError when
-        `resume` does not fit.
+        Between epochs (`on_epoch_end`) the model may be moved with `model.to`. Raises ConfigError for settings out of
+        range, NumericError when the loss is not finite, CheckpointError when `resume` does not fit.
         """
-        if epochs < 1 or validate_every < 1:
-            raise ConfigError(f"fit: expected epochs and validate_every >= 1; got {epochs} and {validate_every}")
-        self.validate_every = validate_every
-        batches = Batches(train, batch_size, self.model.backend, self.optimizer.arena.dtype, shuffle, self.seed)
-        run = {"samples": len(train), "batch_size": batches.batch_size, "shuffle": shuffle, "epochs": epochs}
-        self.model.input_format = {
+        whole("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every)
+        need_dataset("fit", train)
+        if validation is not None:
+            need_dataset("fit: validation", validation)
+        self._need_all_bound()
+        batches = self._batches(train, batch_size, shuffle)
+        run = {
+            "samples": len(train),
+            "batch_size": batches.batch_size,
+            "shuffle": bool(shuffle),
+            "epochs": int(epochs),
+            "validate_every": int(validate_every),
+        }
+        fed = {
             "shape": list(train.x.shape[1:]),
-            "scale": train.scale,
-            "shift": train.shift,
+            "scale": float(train.scale),
+            "shift": float(train.shift),
             "classes": train.classes,
             "data": train.name,
         }
+        self._settings = resuming.settings(self)
+        self._data = train, validation
         if resume is not None:
-            self.resume(resume, run)
+            resuming.resume(self, resume, run, fed)
         else:
-            self._run = {**run, "last": self.epoch + epochs}
-            self._batch = 0
+            self._run = {**run, "last": self.epoch + int(epochs)}
+            self._batch, self._decided = 0, False
             self._meter.reset()
-        self.stop = False
+        self.model.input_format = fed
+        self.validate_every, self.stop = validate_every, self._decided
+        names = ["loss", *(metric.name for metric in self.metrics)]
+        validated = [f"val_{name}" for name in names] if validation is not None else []
+        self.columns = ["epoch", *names, *validated, "lr", "seconds", "samples_per_s"]
         for callback in self.callbacks:
             callback.on_fit_start(self)
         with Progress(self, len(batches), enabled=progress) as bar:
             while self.epoch < self._run["last"] and not self.stop:
+                if batches.backend is not self.model.backend:
+                    batches = self._batches(train, batch_size, shuffle)
                 self._fit_epoch(batches, validation, bar)
         for callback in self.callbacks:
             callback.on_fit_end(self)
         self.model.eval()
         return self.history
 
+    def _batches(self, train: Dataset, batch_size: int, shuffle: bool) -> Batches:
+        return Batches(train, batch_size, self.model.backend, self._dtype, shuffle, self.seed)
+
     def _fit_epoch(self, batches: Batches, validation: Dataset | None, bar: Progress) -> None:
         on_loss = _overridden(self.callbacks, "on_loss")
         on_step_end = _overridden(self.callbacks, "on_step_end")
+        on_settled = _overridden(self.callbacks, "on_settled")
         start, first = time.perf_counter(), self._batch
         self.model.train()
         bar.start(self.epoch + 1, first)
         for x, y in batches.epoch(self.epoch, first):
-            self._set_lr(len(batches))
+            self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, len(batches))
             output = self.model(x)
             loss = self.loss(output, y)
             for callback in on_loss:
@@ -143,9 +184,14 @@ class Trainer:
             self._batch += 1
             for callback in on_step_end:
                 callback.on_step_end(self, loss)
+            for callback in on_settled:
+                callback.on_settled(self, None)
             bar.advance(len(x))
-            if self.stop and self._batch < len(batches):
-                return
+            if self._batch < len(batches):
+                if self.stop:
+                    return
+                if self.optimizer.arena.backend is not batches.backend:
+                    raise BackendError("fit: the model was moved within an epoch. Move it in on_epoch_end")
         seconds = time.perf_counter() - start
         samples = min((self._batch - first) * batches.batch_size, len(batches.dataset))
         self._end_epoch(validation, seconds, samples, bar)
@@ -153,124 +199,42 @@ class Trainer:
     def _end_epoch(self, validation: Dataset | None, seconds: float, samples: int, bar: Progress) -> None:
         self.epoch += 1
         self._batch = 0
-        row: Row = {"epoch": self.epoch, **self._meter.value()}
+        row: Row = {"epoch": self.epoch, **_numbers(self._meter.value())}
         self._meter.reset()
-        last = self.stop or self.epoch == self._run["last"]
+        last = self.epoch == self._run["last"]
         if validation is not None and (last or self.epoch % self.validate_every == 0):
-            row |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
+            row |= {f"val_{name}": value for name, value in _numbers(self.evaluate(validation)).items()}
         row |= {"lr": self.optimizer.lr, "seconds": seconds, "samples_per_s": samples / seconds if seconds else 0.0}
         self.history.rows.append(row)
-        self.schedule.observe(row.get("val_loss", row["loss"]))
-        for callback in self.callbacks:
+        if validation is None or "val_loss" in row:  # never a mix of both losses
+            self.schedule.observe(row.get("val_loss", row["loss"]))
+        deciding = _overridden(self.callbacks, "on_epoch_end")
+        interrupted, self.stop = self.stop, False
+        for callback in deciding:
             callback.on_epoch_end(self, row)
+        self._decided = self.stop
+        self.stop = self.stop or interrupted
+        for callback in _overridden(self.callbacks, "on_settled"):
+            callback.on_settled(self, row)
         bar.finish(row)
-
-    def _set_lr(self, steps_per_epoch: int) -> None:
-        self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, steps_per_epoch)
-
-    # Using what was trained -----------------------------------------------------------------------------------------
-
-    def evaluate(self, data: Dataset, batch_size: int = 256) -> dict[str, float]:
-        """Loss and metrics over a data set, without dropout and without a graph: {"loss": ..., "accuracy": ...}."""
-        meter = Meter(self._metrics)
-        for output, y, n in self._outputs(data, batch_size):
-            with no_grad():
-                meter.update(self.loss(output, y), output, y, n)
-        return meter.value()
-
-    def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host."""
-        if isinstance(x, Dataset):
-            return np.concatenate([output.numpy().copy() for output, _, _ in self._outputs(x, batch_size)])
-        rows = tensor(x, self.optimizer.arena.dtype, self.model.backend)
-        parts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-        return np.concatenate([self._quiet(part).numpy() for part in parts])
-
-    def _outputs(self, data: Dataset, batch_size: int):
-        for x, y in self._evaluation_batches(data, batch_size).epoch():
-            yield self._quiet(x), y, len(x)
-
-    def _evaluation_batches(self, data: Dataset, batch_size: int) -> Batches:
-        """Those of the last time where they fit: a validation set goes to a device once, not every epoch."""
-        wanted = (data, min(batch_size, len(data)), self.model.backend)
-        if self._evaluated is None or wanted != self._evaluated[0]:
-            self._evaluated = wanted, Batches(data, batch_size, self.model.backend, self.optimizer.arena.dtype)
-        return self._evaluated[1]
-
-    def _quiet(self, x: Tensor) -> Tensor:
-        """One forward pass as in evaluation, with the mode put back."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with no_grad():
-                return self.model(x)
-        finally:
-            self.model.train(was_training)
 
     # Stopping and going on ------------------------------------------------------------------------------------------
 
     def save(self, path: AnyPath) -> None:
         """Everything, in one file that appears whole or not at all; `fit(..., resume=path)` goes on from it."""
-        parts = {"model": self.model.state(), "optimizer": self.optimizer.state(), "callback": {}}
-        for i, callback in enumerate(self.callbacks):
-            parts["callback"] |= {f"{i}/{name}": array for name, array in callback.arrays().items()}
-        checkpoint.write(path, self.model, parts, self.state())
+        resuming.save(self, path)
 
     def state(self) -> dict[str, Any]:
-        """Where training is, as plain data: what a checkpoint keeps beside the arrays."""
-        return {
-            "optimizer": type(self.optimizer).__name__,
-            "loss": _name(self.loss),
-            "epoch": self.epoch,
-            "step": self.step,
-            "batch": self._batch,
-            "seed": self.seed,
-            "base_lr": self._base_lr,
-            "run": self._run,
-            "meter": self._meter.state(),
-            "history": self.history.rows,
-            "schedule": self.schedule.state(),
-            "callbacks": [[type(callback).__name__, callback.state()] for callback in self.callbacks],
-            "random": random.DEFAULT.state.tolist(),
-        }
+        """Where training is and its settings, as plain data: what a checkpoint keeps beside the arrays."""
+        return resuming.state(self)
 
-    def resume(self, path: AnyPath, run: dict[str, Any] | None = None) -> None:
-        """Take over a training that `save` wrote, all or nothing. CheckpointError when it is not of this trainer."""
-        contents = checkpoint.read(path)
-        state = contents.trainer
-        if state is None:
-            raise CheckpointError(f"{path}: holds a model alone; load it with xpnn.load(path, into=model)")
-        before = self.model.state(), self.optimizer.state()
-        try:
-            self._check(path, state, run)
-            checkpoint.restore(path, contents, into=self.model)
-            self.optimizer.load_state(contents.optimizer)
-            self._take(state, contents.callback)
-        except (KeyError, TypeError, ValueError, XpnnError) as error:
-            self.model.load_state(before[0])
-            self.optimizer.load_state(before[1])
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"{path}: does not fit this training: {error}") from None
+    def resume(self, path: AnyPath) -> None:
+        """Take over a training that `save` wrote, all or nothing. CheckpointError when it is not of this trainer.
 
-    def _check(self, path: AnyPath, state: dict[str, Any], run: dict[str, Any] | None) -> None:
-        mine, theirs = ({**s, **r} for s, r in ((self.state(), run or {}), (state, state["run"])))
-        names = [[name for name, _ in s["callbacks"]] for s in (mine, theirs)]
-        pairs = [(key, mine[key], theirs[key]) for key in ("optimizer", "loss", "seed", "base_lr", *(run or {}))]
-        for key, here, there in [*pairs, ("callbacks", *names)]:
-            if here != there:
-                raise CheckpointError(f"{path}: is of another training: {key} there is {there}; here it is {here}")
-
-    def _take(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self.epoch, self.step, self._batch = int(state["epoch"]), int(state["step"]), int(state["batch"])
-        self._run = state["run"]
-        self._meter.load_state(state["meter"])
-        self.history.rows = list(state["history"])
-        self.schedule.load_state(state["schedule"])
-        for i, (callback, (_, entry)) in enumerate(zip(self.callbacks, state["callbacks"], strict=True)):
-            own = {name.removeprefix(f"{i}/"): a for name, a in arrays.items() if name.startswith(f"{i}/")}
-            callback.load_state(entry, own)
-        random.DEFAULT.state = np.array(state["random"], np.uint32)
+        The next `fit` begins an epoch; `fit(..., resume=path)` goes on within one.
+        """
+        self._settings = None
+        resuming.resume(self, path)
 
 
 def _overridden(callbacks: Sequence[Callback], hook: str) -> list[Any]:
@@ -278,6 +242,7 @@ def _overridden(callbacks: Sequence[Callback], hook: str) -> list[Any]:
     return [c for c in callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
 
 
-def _name(function: Any) -> str:
-    """What a loss is called, whatever options it was given by `partial`."""
-    return getattr(getattr(function, "func", function), "__name__", type(function).__name__)
+def _numbers(values: dict[str, Any]) -> Row:
+    """Those that are numbers: a history has no place for arrays."""
+    plain = {k: v.item() if getattr(v, "ndim", None) == 0 else v for k, v in values.items()}
+    return {k: v for k, v in plain.items() if isinstance(v, (int, float))}

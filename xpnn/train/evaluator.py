@@ -1,0 +1,80 @@
+"""What a model is worth: loss and metrics over a data set, and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from xpnn.core.tape import no_grad
+from xpnn.core.tensor import Tensor, tensor
+from xpnn.data.batches import Batches
+from xpnn.data.dataset import Dataset
+from xpnn.errors import ShapeError
+from xpnn.metrics import Metric
+from xpnn.nn import Module
+from xpnn.train.checks import need_dataset, whole
+from xpnn.train.meter import Meter
+
+
+class Evaluator:
+    """The half of a Trainer that changes nothing."""
+
+    model: Module
+    loss: Callable[[Tensor, Any], Tensor]
+    metrics: list[Metric]
+    _evaluated: tuple[Any, Batches] | None = None
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return next(self.model.parameters()).dtype
+
+    def evaluate(self, data: Dataset, batch_size: int = 256) -> dict[str, Any]:
+        """Loss and metrics over a data set, without dropout and without a graph: {"loss": ..., "accuracy": ...}.
+
+        Metrics that are arrays, such as the confusion matrix, are here too; a history has the numbers only. On a device
+        the set is kept for the next time: one whose arrays are changed in place must be given as a new Dataset there.
+        """
+        need_dataset("evaluate", data)
+        whole("evaluate", batch_size=batch_size)
+        meter = Meter(self.metrics)
+        with self._evaluating():
+            for x, y in self._evaluation_batches(data, batch_size).epoch():
+                output = self.model(x)
+                meter.update(self.loss(output, y), output, y, len(x))
+        return meter.value()
+
+    def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host."""
+        whole("predict", batch_size=batch_size)
+        with self._evaluating():
+            if isinstance(x, Dataset):  # the next batch overwrites this one, and perhaps what is a view of it
+                parts = [self.model(b).numpy().copy() for b, _ in self._evaluation_batches(x, batch_size).epoch()]
+            else:
+                rows = tensor(x, self._dtype, self.model.backend)
+                if not rows.shape or not len(rows):
+                    raise ShapeError(f"predict: expected at least one sample (N, ...); got {rows.shape}")
+                parts = [self.model(rows[i : i + batch_size]).numpy() for i in range(0, len(rows), batch_size)]
+        return np.concatenate(parts)
+
+    def _evaluation_batches(self, data: Dataset, batch_size: int) -> Batches:
+        """On a device those of the last time where they fit: a validation set goes there once, not every epoch."""
+        backend = self.model.backend
+        wanted = (data, min(batch_size, len(data)), backend)
+        if self._evaluated is None or wanted != self._evaluated[0] or backend.on_host:
+            self._evaluated = wanted, Batches(data, batch_size, backend, self._dtype)
+        return self._evaluated[1]
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Inside, the model evaluates and nothing is recorded; then every module has its own mode again."""
+        modes = [(module, module.training) for _, module in self.model.named_modules()]
+        self.model.eval()
+        try:
+            with no_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
