@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
+import time
 from importlib import metadata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +47,49 @@ def default_restored(monkeypatch):
 def test_one_instance_a_name():
     assert backend.get("numpy") is backend.get("numpy")
     assert backend.get(backend.get("numpy")) is backend.get("numpy")
+
+
+def test_one_instance_for_threads_that_ask_at_once(monkeypatch):
+    made, line = [], threading.Barrier(4)
+
+    def create(stem, index):
+        made.append(Elsewhere())
+        time.sleep(0.02)
+        return made[-1]
+
+    def ask():
+        line.wait(5)
+        found.append(backend.get("elsewhere"))
+
+    found = []
+    monkeypatch.setattr(backend, "_instances", {})
+    monkeypatch.setattr(backend, "_create", create)
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert found == made * 4
+
+
+def test_what_compiles_is_announced_in_every_thread(capsys):
+    announce = importlib.import_module("xpnn.backends.numba.announce")
+    announcer = announce._Announcer()
+
+    def function():
+        pass
+
+    function.__module__ = "xpnn_kernels.numba.some"
+    event = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function)})
+    announcer.on_start(event)  # and while this one compiles,
+    thread = threading.Thread(target=announcer.on_start, args=(event,))
+    thread.start()
+    thread.join()
+    announcer.on_start(event)  # a helper
+    announcer.on_end(event)
+    announcer.on_end(event)
+    assert capsys.readouterr().err.count("compiling some.function") == 2
 
 
 @pytest.mark.parametrize("name", ["nmpy", "", "torch", "NUMPY", "numpy ", None, 3])

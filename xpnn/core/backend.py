@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import threading
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -12,6 +13,7 @@ from xpnn.errors import BackendError
 
 BUILT_IN = ("numpy", "numba", "cupy")
 _instances: dict[tuple[str, int], Backend] = {}
+_creating = threading.RLock()  # two threads must not make two of one backend; a factory may ask for another one
 
 
 def _outside() -> dict[str, Any]:
@@ -44,7 +46,9 @@ def get(name: str | Backend) -> Backend:
         return _first("numba", "numpy")
     key = ("cupy" if stem == "cuda" else stem, int(number or 0))
     if key not in _instances:
-        _instances[key] = _create(*key)
+        with _creating:
+            if key not in _instances:
+                _instances[key] = _create(*key)
     return _instances[key]
 
 
