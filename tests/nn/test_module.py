@@ -63,6 +63,47 @@ def test_everything_is_found_once_under_its_first_name():
     assert dict(tree.named_modules())["heads.right.1"] is tree.stem
 
 
+class Holder(nn.Module):
+    def __init__(self, held):
+        self.held = held
+
+
+def cycle():
+    inner, outer = Holder(None), Holder(None)
+    inner.held, outer.held = [outer], {"in": inner}
+    return outer
+
+
+def list_of_itself():
+    entries = [nn.Dense(1, 1)]
+    entries.append(entries)
+    return Holder(entries)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Holder({1: nn.Dense(1, 1), "1": nn.Dense(1, 1)}), "expected distinct names; got 'held.1' twice"),
+        (lambda: Holder({"a.w": xpnn.tensor(1.0), "a": {"w": xpnn.tensor(1.0)}}), "got 'held.a.w' twice"),
+        (lambda: Holder({nn.Dense(1, 1)}), "held: expected modules and tensors in a list or dict; got a set"),
+        (lambda: Holder([frozenset([xpnn.tensor(1.0)])]), "held.0: expected modules and tensors in a list"),
+        (cycle, "held.in.held.0: expected modules within modules; got one that contains itself"),
+        (list_of_itself, "held.1: expected modules within modules; got one that contains itself"),
+    ],
+)
+def test_what_cannot_be_named(make, text):
+    module = make()
+    for look in (nn.Module.state, nn.Module.eval, lambda m: list(m.parameters()), lambda m: m.to("numpy")):
+        with pytest.raises(ConfigError, match=text) as caught:
+            look(module)
+        assert "\n" not in str(caught.value)
+
+
+def test_sets_and_keys_that_hold_no_modules_are_no_matter():
+    assert Holder({1, 2}).state() == {}
+    assert "held.2.1.w" in Holder({1: nn.Dense(1, 1), "2": {"1": nn.Dense(1, 1)}}).state()
+
+
 def test_a_shared_module_gathers_the_gradients_of_all_its_uses():
     shared = nn.Dense(3, 3, activation="tanh")
     twice = nn.Sequential(shared, shared)
@@ -303,6 +344,28 @@ def test_config_of_a_module_that_does_not_keep_its_arguments():
 
 
 # Calling --------------------------------------------------------------------------------------------------------------
+
+
+class Total(nn.Module):
+    def __init__(self):
+        self.w = parameter((2,), "ones")
+
+    def forward(self, parts, scale=1.0, offset=None):
+        total = sum(parts[1:], parts[0]) * self.w * scale
+        return total if offset is None else total + offset
+
+
+def test_a_list_of_tensors_stays_one():
+    a, b = (xpnn.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    Total()([a, b]).sum().backward()
+    assert a.grad.numpy().tolist() == b.grad.numpy().tolist() == [1, 1]
+    assert Total()([a.detach(), np.ones(2)]).numpy().tolist() == [2, 3]
+
+
+def test_arguments_by_name():
+    y = Total()(parts=np.array([[1.0, 2.0], [3.0, 4.0]]), offset=[0.5, 0.5], scale=2.0)
+    assert y.dtype == np.dtype("float32")
+    assert y.numpy().tolist() == [8.5, 12.5]
 
 
 def test_a_module_without_forward():

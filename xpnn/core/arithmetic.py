@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import nan, prod
+from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +102,25 @@ def need_floating(name: str, **specs: Spec) -> np.dtype:
         got = ", ".join(f"{label} {dtype}" for label, dtype in dtypes.items())
         raise DTypeError(f"{name}: expected one floating-point dtype; got {got}. Convert with .astype()")
     return first
+
+
+def need_dtype(name: str, dtype: Any) -> np.dtype:
+    """The dtype of this name, or a DTypeError when it is none for numbers."""
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind not in "fiub":
+        raise DTypeError(f"{name}: expected a dtype such as 'float32', 'int64' or 'bool'; got {dtype!r}")
+    return found
+
+
+def need_whole(name: str, value: Any) -> int:
+    """A length or an axis as an int, or a DTypeError."""
+    try:
+        return index(value)
+    except TypeError:
+        raise DTypeError(f"{name}: expected whole numbers; got {value!r}") from None
 
 
 def need_numbers(name: str, x: Spec) -> None:

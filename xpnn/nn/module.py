@@ -11,13 +11,14 @@ class Pair(nn.Module):
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 
 from xpnn.core import backend as backends
+from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.random import DEFAULT
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
@@ -42,7 +43,8 @@ class Module:
     """The base of layers and models: write `__init__` and `forward`.
 
     An attribute that is a Parameter is trained, another Tensor is a buffer (kept in checkpoints, not trained), a Module
-    or a list, tuple or dict of them is part of this one.
+    or a list, tuple or dict of them is part of this one. Looking for them raises ConfigError when some are in a set
+    (which has no order), two have one name (the keys 1 and "1" of a dict), or a module contains itself.
     """
 
     training = True
@@ -52,15 +54,20 @@ class Module:
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")
 
-    def __call__(self, *inputs: Any) -> Any:
-        """forward; NumPy arrays and lists among the inputs take the backend and dtype of the parameters first."""
-        out = self.forward(*[x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs])
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """forward; NumPy arrays and lists of numbers take the backend and dtype of the parameters first."""
+        out = self.forward(
+            *[x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs],
+            **{name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()},
+        )
         for watcher in _watchers:
             watcher(self, out)
         return out
 
     def _beside_parameters(self, x: Any) -> Any:
         if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):
+            return x
+        if isinstance(x, list) and _has_tensors(x):  # as they are: stacked into one they would lose their graphs
             return x
         like = next(self.parameters(), None)
         return tensor(x) if like is None else as_tensor(x, like)
@@ -69,8 +76,13 @@ class Module:
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Every tensor and module below, depth first, by dotted name; shared ones come as often as they stand."""
-        for name, value in vars(self).items():
-            yield from _walk_value(prefix + name, value)
+        names: set[str] = set()
+        for name, value in _walk_value(prefix.removesuffix("."), self, ()):
+            if name in names:
+                raise ConfigError(f"{type(self).__name__}: expected distinct names; got {name!r} twice. Rename a key")
+            names.add(name)
+            if value is not self:
+                yield name, value
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module under the name of the prefix, then all below it."""
@@ -80,7 +92,7 @@ class Module:
                 yield name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter once, by its dotted name: `0.w`, `encoder.b`."""
+        """Every parameter once, by its dotted name: `layers.0.w`, `encoder.b`."""
         seen: set[int] = set()
         for name, value in self._walk():
             if isinstance(value, Parameter) and id(value) not in seen:
@@ -134,7 +146,7 @@ class Module:
 
     def astype(self, dtype: Any) -> Self:
         """Change the dtype of all parameters, before an optimizer is bound (ConfigError after that)."""
-        wanted = np.dtype(dtype)
+        wanted = need_dtype("astype", dtype)
         if wanted.kind != "f":
             raise ConfigError(f"astype: expected float32 or float64; got {wanted}")
         for name, p in self.named_parameters():
@@ -183,17 +195,28 @@ class Module:
         return {name: getattr(self, name) for name in names}
 
 
-def _walk_value(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _walk_value(name: str, value: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (Tensor, Module)):
         yield name, value
+    parts: Iterable[tuple[Any, Any]]
     if isinstance(value, Module):
-        yield from value._walk(name + ".")
+        parts = vars(value).items()
     elif isinstance(value, (list, tuple)):
-        for i, entry in enumerate(value):
-            yield from _walk_value(f"{name}.{i}", entry)
+        parts = enumerate(value)
     elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _walk_value(f"{name}.{key}", entry)
+        parts = value.items()
+    else:
+        if isinstance(value, (set, frozenset)) and any(isinstance(entry, (Tensor, Module)) for entry in value):
+            raise ConfigError(f"{name}: expected modules and tensors in a list or dict; got a set, which has no order")
+        return
+    if id(value) in above:
+        raise ConfigError(f"{name}: expected modules within modules; got one that contains itself")
+    for key, part in parts:
+        yield from _walk_value(f"{name}.{key}" if name else str(key), part, (*above, id(value)))
+
+
+def _has_tensors(x: Any) -> bool:
+    return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(_has_tensors(entry) for entry in x))
 
 
 def parameter(shape: tuple[int, ...], init: str | initialisers.Initialiser, decay: bool = True) -> Parameter:

@@ -1,4 +1,4 @@
-"""The op families. Importing this package registers every op; a file put here is found by being here."""
+"""The op families. Importing this package registers every op: a file put here needs a line below."""
 
 from __future__ import annotations
 
