@@ -233,6 +233,15 @@ def test_a_leaf_frozen_after_the_forward_pass_gets_nothing():
     assert w.grad is None
 
 
+def test_no_value_is_assigned_inside_a_graph():
+    x = leaf(2.0)
+    y = x * 3
+    with pytest.raises(AutogradError, match="assign: expected a leaf"):
+        y.assign([1.0])
+    (y * y).sum().backward()
+    assert grad(x) == [36]
+
+
 def test_no_grad():
     x = leaf(1.0)
     with xpnn.no_grad():

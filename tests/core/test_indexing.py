@@ -131,9 +131,13 @@ def test_masked_classes_do_not_spoil_the_loss(place):
 
 
 @pytest.mark.parametrize("indices", [[4], [-5], [0, 99]])
-def test_take_outside(indices):
-    with pytest.raises((ShapeError, IndexError)):
-        xpnn.tensor(np.zeros((4, 5))).take(np.array(indices))
+@pytest.mark.parametrize("place", ["numpy", "numba"])
+def test_take_outside(indices, place):
+    x = xpnn.tensor(np.zeros((4, 5)), backend=place)
+    for wrong in (indices, np.array(indices), tuple(indices), xpnn.tensor(indices, backend=place)):
+        with pytest.raises(ShapeError, match="take: expected indices from -4 to 3; got"):
+            x.take(wrong)
+    x.take([4], axis=1)
 
 
 def test_arrays_and_lists_take_rows():

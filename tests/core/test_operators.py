@@ -281,6 +281,45 @@ def test_a_new_tensor_from_a_tensor_is_apart_from_it():
     assert y.numpy().tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("place", ["numpy", "numba"])
+@pytest.mark.parametrize("dtype", [None, "float32", "float64"])
+def test_a_new_tensor_from_an_array_is_apart_from_it(place, dtype):
+    a = np.arange(6, dtype="float32").reshape(2, 3)
+    for source in (a, a.T, memoryview(a), xpnn.tensor(a).detach()):
+        before = np.asarray(source).tolist()
+        x = xpnn.tensor(source, dtype, place)
+        assert not np.shares_memory(x.data, source.data if isinstance(source, xpnn.Tensor) else source)
+        assert x.data.flags.c_contiguous
+        x.assign(np.zeros(x.shape))
+        assert np.asarray(source).tolist() == before
+
+
+def test_clip_of_whole_and_other_numbers():
+    """0 and 0.0 are one key of a dictionary: what was found out for one must not serve the other."""
+    whole, other = xpnn.tensor([-1, 5]), f32(-1.5, 5)
+    for _ in range(2):
+        assert whole.clip(0, 2).numpy().tolist() == [0, 2]
+        with pytest.raises(DTypeError, match="whole numbers"):
+            whole.clip(0.0, 2.0)
+        for bounds in ((0, 2), (0.0, 2.0), (False, np.int64(2)), (np.float32(0), np.array([2]))):
+            y = other.clip(*bounds)
+            assert (y.numpy().tolist(), y.dtype) == ([0, 2], np.dtype("float32"))
+    for wrong in ("0", other, [0, 1]):
+        with pytest.raises(DTypeError, match="clip: expected numbers as bounds"):
+            other.clip(wrong)
+
+
+def test_one_value_as_a_number_of_python():
+    assert float(f32(2.5)[0]) == 2.5
+    assert int(f32(2.5)) == 2
+    assert [10, 20, 30][xpnn.tensor(1)] == 20
+    for convert in (float, int, xpnn.Tensor.item):
+        with pytest.raises(ShapeError, match="item: expected one element"):
+            convert(f32(1, 2))
+    with pytest.raises(DTypeError, match="whole number"):
+        [10, 20][f32(1)]
+
+
 def test_numbers_and_lists():
     assert xpnn.tensor([1.5, 2]).dtype == np.dtype("float32")
     assert xpnn.tensor([1, 2]).dtype == np.dtype("int64")
@@ -347,6 +386,10 @@ def test_concat_and_stack():
         xpnn.stack([x, x[0]])
     with pytest.raises(ShapeError):
         xpnn.concat([])
+    assert xpnn.concat([[1.0, 2.0], [3.0]]).numpy().tolist() == [1, 2, 3]
+    assert xpnn.stack([[1.0, 2.0], (3.0, 4.0)]).numpy().tolist() == [[1, 2], [3, 4]]
+    assert xpnn.concat(x).numpy().tolist() == [0, 1, 2, 3]
+    assert xpnn.concat([[[9.0, 9.0]], x]).dtype == x.dtype
 
 
 def test_matmul_is_numpys():
@@ -356,6 +399,12 @@ def test_matmul_is_numpys():
         ((2, 3), (5, 3, 4)),
         ((5, 1, 2, 3), (4, 3, 2)),
         ((0, 3), (3, 2)),
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 4)),
+        ((5, 2, 3), (3,)),
+        ((3,), (5, 3, 4)),
+        ((0,), (0, 2)),
     ):
         x, y = np.random.default_rng(0).random(a), np.random.default_rng(1).random(b)
         t, u = xpnn.tensor(x, requires_grad=True), xpnn.tensor(y, requires_grad=True)
@@ -363,5 +412,7 @@ def test_matmul_is_numpys():
         np.testing.assert_allclose(z.numpy(), x @ y)
         z.sum().backward()
         assert (t.grad.shape, u.grad.shape) == (a, b)
-    with pytest.raises(ShapeError, match="matmul"):
-        f32(1, 2) @ f32(1, 2)
+    assert (f32(1, 2) @ [3.0, 4.0]).item() == ([3.0, 4.0] @ f32(1, 2)).item() == 11
+    for other in (f32(1, 2, 3), xpnn.tensor(2.0), [[1.0, 2.0]]):
+        with pytest.raises(ShapeError, match="matmul"):
+            f32(1, 2) @ other

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xpnn.core.arithmetic import OPS as ARITHMETIC
-from xpnn.core.reduction import normalise_axes
+from xpnn.core.reduction import normalise_axis
 from xpnn.core.select import WHERE
 from xpnn.core.shape import CONCAT
 from xpnn.core.tape import apply
-from xpnn.core.tensor import Tensor, as_tensor
+from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import ShapeError
 
 
@@ -70,22 +70,29 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
 
 def concat(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors end to end along an axis; their other lengths agree."""
-    first = _first(tensors, "concat")
-    return apply(CONCAT, *tensors, axis=normalise_axes("concat", axis, first.ndim)[0])
+    found = _tensors(tensors, "concat")
+    return apply(CONCAT, *found, axis=normalise_axis("concat", axis, found[0].ndim))
 
 
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors of one shape side by side along a new axis."""
-    first = _first(tensors, "stack")
-    at = normalise_axes("stack", axis, first.ndim + 1)[0]
+    found = _tensors(tensors, "stack")
+    first = found[0]
+    at = normalise_axis("stack", axis, first.ndim + 1)
     shape = (*first.shape[:at], 1, *first.shape[at:])
-    for t in tensors:
+    for t in found:
         if t.shape != first.shape:
             raise ShapeError(f"stack: expected tensors of one shape; got {first.shape} and {t.shape}")
-    return apply(CONCAT, *[t.reshape(shape) for t in tensors], axis=at)
+    return apply(CONCAT, *[t.reshape(shape) for t in found], axis=at)
 
 
-def _first(tensors: Sequence[Any], name: str) -> Any:
-    if not tensors:
+def _tensors(given: Iterable[Any], name: str) -> list[Tensor]:
+    if not isinstance(given, Iterable):
+        raise ShapeError(f"{name}: expected a list of tensors; got {type(given).__name__}")
+    found = list(given)
+    if not found:
         raise ShapeError(f"{name}: expected at least one tensor; got none")
-    return tensors[0]
+    anchor = next((t for t in found if isinstance(t, Tensor)), None)
+    if anchor is None:
+        anchor = found[0] = tensor(found[0])
+    return [as_tensor(t, anchor) for t in found]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnn.core.arithmetic import OPS as ARITHMETIC
+from xpnn.core.arithmetic import need_dtype, need_whole
 from xpnn.core.matmul import MATMUL
 from xpnn.core.op import Op
 from xpnn.core.reduction import OPS as REDUCTIONS
-from xpnn.core.reduction import normalise_axes
+from xpnn.core.reduction import normalise_axes, normalise_axis
 from xpnn.core.select import CLIP
-from xpnn.core.shape import ASTYPE, INDEX, RESHAPE, TAKE, TRANSPOSE, freeze_key
-from xpnn.errors import ShapeError
+from xpnn.core.shape import ASTYPE, INDEX, RESHAPE, TAKE, TRANSPOSE, freeze_key, need_inside
+from xpnn.errors import DTypeError, ShapeError
 
 if TYPE_CHECKING:
+    from xpnn.core.contract import Backend
     from xpnn.core.tensor import Tensor
 
 Axis = int | tuple[int, ...] | None
@@ -29,16 +30,26 @@ class Operators:
     __slots__ = ()
 
     if TYPE_CHECKING:
+        data: Any
+        backend: Backend
 
         @property
         def shape(self) -> tuple[int, ...]: ...
         @property
         def ndim(self) -> int: ...
+        @property
+        def dtype(self) -> np.dtype: ...
+        def item(self) -> float | int | bool: ...
 
     def _apply(self, op: Op, *inputs: Any, **attrs: Any) -> Any:
         from xpnn.core.tape import apply  # tape.py imports this file
 
         return apply(op, *inputs, **attrs)
+
+    def _beside(self, other: Any) -> Any:
+        from xpnn.core.tensor import as_tensor  # tensor.py imports this file
+
+        return as_tensor(other, self)  # type: ignore[arg-type]
 
     # Arithmetic -----------------------------------------------------------------------------------------------
 
@@ -71,10 +82,11 @@ class Operators:
         return self._apply(ARITHMETIC["power"], other, self)
 
     def __matmul__(self, other: Any) -> Tensor:
-        return self._apply(MATMUL, self, other)
+        """The matrix product; a vector (I,) is a row on the left and a column on the right, as in NumPy."""
+        return _matmul(self, self._beside(other))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return self._apply(MATMUL, other, self)
+        return _matmul(self._beside(other), self)
 
     def __neg__(self) -> Tensor:
         return self._apply(ARITHMETIC["negative"], self)
@@ -122,7 +134,20 @@ class Operators:
     def __bool__(self) -> bool:
         if self.shape not in ((), (1,)):
             raise ShapeError(f"bool: expected one element; got {self.shape}. Compare with .numpy().all() or .any()")
-        return bool(self.item())  # type: ignore[attr-defined]
+        return bool(self.item())
+
+    # The one value as Python's own number; waits for the device ---------------------------------------------------
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise DTypeError(f"index: expected a whole number; got a tensor of {self.dtype}")
+        return int(self.item())
 
     # Reductions: axis None means all axes -------------------------------------------------------------------------
 
@@ -150,18 +175,18 @@ class Operators:
 
     def argmax(self, axis: int) -> Tensor:
         """Where the largest is along an axis, int64, the first of equals; no gradient."""
-        return self._apply(REDUCTIONS["argmax"], self, axis=normalise_axes("argmax", axis, self.ndim)[0])
+        return self._apply(REDUCTIONS["argmax"], self, axis=normalise_axis("argmax", axis, self.ndim))
 
     def argmin(self, axis: int) -> Tensor:
         """Where the smallest is along an axis, int64, the first of equals; no gradient."""
-        return self._apply(REDUCTIONS["argmin"], self, axis=normalise_axes("argmin", axis, self.ndim)[0])
+        return self._apply(REDUCTIONS["argmin"], self, axis=normalise_axis("argmin", axis, self.ndim))
 
     # Form ---------------------------------------------------------------------------------------------------------
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
         """The same elements in another shape; one length may be -1."""
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return self._apply(RESHAPE, self, shape=tuple(wanted))
+        return self._apply(RESHAPE, self, shape=tuple([need_whole("reshape", n) for n in wanted]))
 
     def transpose(self, *axes: int | tuple[int, ...]) -> Tensor:
         """The axes in this order; without arguments, reversed."""
@@ -183,25 +208,51 @@ class Operators:
         return (self[i] for i in range(len(self)))  # type: ignore[arg-type]
 
     def take(self, indices: Any, axis: int = 0) -> Tensor:
-        """The rows that `indices` (K,) name along an axis, in that order."""
-        return self._apply(
-            TAKE,
-            self,
-            np.asarray(indices) if isinstance(indices, list) else indices,
-            axis=normalise_axes("take", axis, self.ndim)[0],
-        )
+        """The rows that `indices` (K,) name along an axis, in that order; those below 0 count from the end.
+
+        Raises ShapeError for an index that names none. On a GPU that is not looked at: it would wait for the device.
+        """
+        if isinstance(indices, list):
+            indices = np.asarray(indices)
+        at = normalise_axis("take", axis, self.ndim)
+        if self.backend.on_host and getattr(indices, "backend", self.backend) is self.backend:
+            need_inside(np.asarray(indices.data if hasattr(indices, "backend") else indices), self.shape[at])
+        return self._apply(TAKE, self, indices, axis=at)
 
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
         """Values below low become low, above high become high; the gradient passes between."""
-        # Python's own numbers: a NumPy one would bring its dtype along.
-        low, high = (bound.item() if isinstance(bound, (np.generic, np.ndarray)) else bound for bound in (low, high))
+        low, high = (_bound(low, self.dtype), _bound(high, self.dtype))
         return self._apply(CLIP, self, low=low, high=high)
 
     def astype(self, dtype: Any) -> Tensor:
         """In another dtype, gradient included."""
-        return self._apply(ASTYPE, self, dtype=np.dtype(dtype).name)
+        return self._apply(ASTYPE, self, dtype=need_dtype("astype", dtype).name)
 
 
 def normalise_order(axes: tuple[Any, ...], ndim: int) -> tuple[int, ...]:
     """Axes counted from the front, in the order given."""
-    return tuple(a % ndim if -ndim <= a < ndim else a for a in map(index, axes))
+    whole = [need_whole("transpose", a) for a in axes]
+    return tuple(a % ndim if -ndim <= a < ndim else a for a in whole)
+
+
+def _matmul(x: Any, y: Any) -> Tensor:
+    row, column = x.ndim == 1, y.ndim == 1
+    if not row and not column:
+        return x._apply(MATMUL, x, y)
+    z = x._apply(MATMUL, x.reshape(1, -1) if row else x, y.reshape(-1, 1) if column else y)
+    N, O = z.shape[-2:]
+    return z.reshape((*z.shape[:-2], *(() if row else (N,)), *(() if column else (O,))))
+
+
+def _bound(bound: Any, dtype: np.dtype) -> float | int | None:
+    """A bound of clip as Python's own number (a NumPy one would bring its dtype along), a float where x is one: the
+    memo of routes does not tell 0 from 0.0."""
+    if isinstance(bound, (np.generic, np.ndarray)) and bound.size == 1:
+        bound = bound.item()
+    if bound is not None and not isinstance(bound, (int, float)):
+        raise DTypeError(f"clip: expected numbers as bounds; got {type(bound).__name__}")
+    if dtype.kind in "iu" and isinstance(bound, float):
+        raise DTypeError(f"clip: expected whole numbers as bounds of {dtype}; got {bound}")
+    if bound is None:
+        return None
+    return float(bound) if dtype.kind == "f" else int(bound)

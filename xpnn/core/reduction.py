@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from operator import index
-
 import numpy as np
 
-from xpnn.core.arithmetic import elementwise_cost, need_floating
+from xpnn.core.arithmetic import elementwise_cost, need_floating, need_whole
 from xpnn.core.op import Arg, Array, Case, Namespace, Op, Outline, Spec, register
 from xpnn.errors import ShapeError
 
@@ -18,7 +16,7 @@ def normalise_axes(name: str, axis: int | Axes | None, ndim: int) -> Axes:
     if axis is None:
         axes = tuple(range(ndim))
     else:
-        axes = tuple(map(index, axis)) if isinstance(axis, (tuple, list)) else (index(axis),)
+        axes = tuple(need_whole(name, a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     for a in axes:
         if not -ndim <= a < ndim:
             raise ShapeError(f"{name}: expected axes from {-ndim} to {ndim - 1}; got {a}")
@@ -26,6 +24,11 @@ def normalise_axes(name: str, axis: int | Axes | None, ndim: int) -> Axes:
     if len(set(found)) != len(found):
         raise ShapeError(f"{name}: expected distinct axes; got {axes}")
     return found
+
+
+def normalise_axis(name: str, axis: int, ndim: int) -> int:
+    """The same for the one axis of ops that want exactly one."""
+    return normalise_axes(name, need_whole(name, axis), ndim)[0]
 
 
 def _reduced_shape(shape: tuple[int, ...], axis: Axes, keepdims: bool) -> tuple[int, ...]:

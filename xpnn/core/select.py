@@ -50,8 +50,6 @@ def _clip_infer(x, low, high):
         raise DTypeError(f"clip: expected whole numbers for x {x.dtype}; got {low} and {high}")
     if low is not None and high is not None and not low <= high:
         raise ShapeError(f"clip: expected low <= high; got low {low} and high {high}")
-    if x.dtype.kind in "iu" and any(isinstance(bound, float) for bound in (low, high)):
-        raise DTypeError(f"clip: expected whole numbers as bounds of {x.dtype}; got {low} and {high}")
     return Outline((x,))
 
 

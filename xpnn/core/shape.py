@@ -132,6 +132,14 @@ INDEX = register(
 # take: an array of indices along one axis ------------------------------------------------------------------------
 
 
+def need_inside(indices: np.ndarray, length: int) -> None:
+    """ShapeError unless every index names one of so many rows, from the front or (below 0) from the back."""
+    if indices.size and indices.dtype.kind in "iu" and not -length <= indices.min() <= indices.max() < length:
+        raise ShapeError(
+            f"take: expected indices from {-length} to {length - 1}; got {indices.min()} to {indices.max()}"
+        )
+
+
 def _take_infer(x, indices, axis):
     if indices.dtype.kind not in "iu" or len(indices.shape) != 1:
         raise DTypeError(f"take: expected indices (K,) of an integer dtype; got {indices}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from xpnn.core import backend as backends
 from xpnn.core.arithmetic import OPS as ARITHMETIC
+from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Spec
 from xpnn.core.operators import Operators
@@ -124,7 +125,9 @@ class Tensor(Operators):
         return self.backend.to_host(self.data)
 
     def item(self) -> float | int | bool:
-        """The one value of a tensor with one element; waits for the device."""
+        """The one value of a tensor with one element; waits for the device. ShapeError when there are others."""
+        if self.data.size != 1:
+            raise ShapeError(f"item: expected one element; got {self.shape}")
         return self.numpy().item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -178,8 +181,10 @@ class Tensor(Operators):
     def assign(self, values: Any) -> None:
         """New values in place, of this shape and dtype; a host array from a device is copied over.
 
-        Raises ShapeError when the shape is another one.
+        Raises ShapeError when the shape is another one, AutogradError for a tensor that an op computed.
         """
+        if self.node is not None:
+            raise AutogradError("assign: expected a leaf; got a tensor with a graph behind it. Use .detach() first")
         array = np.asarray(values)
         if array.shape != self.shape:
             raise ShapeError(f"assign: expected values {self.shape}; got {array.shape}")
@@ -213,17 +218,20 @@ class Parameter(Tensor):
 def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor on `backend` (default: the one in use) from numbers, lists or an array.
 
+    Always a copy, but for an array that lives on the device already: that one is taken as it is.
     dtype: default is that of an array, float32 for lists with a fraction, int64 for whole numbers.
     Raises DTypeError for what is no number.
     """
     place = backends.get(backend) if backend is not None else backends.current()
+    if dtype is not None:
+        dtype = need_dtype("tensor", dtype)
     if isinstance(data, Tensor):
-        data = np.array(data.numpy())
+        data = data.numpy()
     if place.owns(data) and not isinstance(data, np.ndarray):  # a device array, there already
         with place.here():
-            array = data if dtype is None else place.xp.astype(data, np.dtype(dtype))
+            array = data if dtype is None else place.xp.astype(data, dtype)
     else:
-        array = place.from_host(_host_array(data, dtype))
+        array = place.from_host(_host_array(data, dtype, copy=place.on_host))
     if requires_grad and array.dtype.kind != "f":
         raise DTypeError(f"tensor: expected a floating-point dtype with requires_grad; got {array.dtype}")
     return Tensor(array, place, requires_grad)
@@ -242,13 +250,16 @@ def _numbers(data: Any) -> np.ndarray:
         ) from None
 
 
-def _host_array(data: Any, dtype: Any) -> np.ndarray:
+def _host_array(data: Any, dtype: Any, copy: bool = False) -> np.ndarray:
+    """The numbers as an array of this dtype; unless `copy`, it may share memory with what was given."""
     array = _numbers(data)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"tensor: expected numbers; got {type(data).__name__} of dtype {array.dtype}")
     if dtype is None:
         listed = not isinstance(data, (np.ndarray, np.generic))
         dtype = np.dtype("float32") if listed and array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    if copy:
+        return array.astype(dtype, order="C")
     array = array.astype(dtype, copy=False)
     # A read-only or misaligned array (a memory map, bytes of a file) would be another type to compiled kernels.
     return array if array.flags.writeable and array.flags.aligned else array.copy()
@@ -256,12 +267,14 @@ def _host_array(data: Any, dtype: Any) -> np.ndarray:
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """What an op takes as an input beside `like`: tensors as they are, numbers and lists and NumPy arrays as
-    constants there, floating-point ones and Python numbers in its dtype.
+    constants there, floating-point ones and Python numbers in its dtype. An array may share its memory.
 
     Raises BackendError for a NumPy array beside a tensor on a device: such a copy is yours to ask for.
     """
     if isinstance(value, Tensor):
         return value
+    if not isinstance(like, Tensor):  # ops.dense(x, w) with two arrays
+        like = tensor(like)
     place = like.backend
     if isinstance(value, np.ndarray) and value.ndim and not place.on_host:
         raise BackendError(
@@ -283,4 +296,4 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
                 raise DTypeError(f"expected a number that fits in {wanted}; got {value}. Convert with .astype() first")
         # Filled there: `2 * x` copies nothing to a GPU.
         return Tensor(place.full(Spec((), array.dtype if wanted is None else wanted), array.item()), place)
-    return tensor(array, wanted, place)
+    return Tensor(place.from_host(_host_array(array, wanted)), place)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.gather import GATHER
 from xpnn.core.op import Array, Spec
@@ -48,7 +49,7 @@ class Batches:
         state_of(seed)  # a ConfigError now rather than in the first epoch
         self.dataset, self.backend, self.shuffle, self.seed = dataset, backend, shuffle, seed
         self.batch_size = min(batch_size, len(dataset))
-        dtype = np.dtype(dtype)
+        dtype = need_dtype("Batches", dtype)
         y = dataset.y.astype(dtype if dataset.y.dtype.kind == "f" else np.int64, copy=False)
         self._x, self._y = backend.from_host(dataset.x), backend.from_host(y)
         self._scale = backend.from_host(np.array(dataset.scale, dtype))

@@ -22,6 +22,16 @@ def need(condition: bool, owner: str, expected: str, value: object) -> None:
         raise ConfigError(f"{owner}: expected {expected}; got {value}")
 
 
+def number(owner: str, name: str, value: Any) -> float:
+    """A setting as a float; ConfigError for what is no number, text included."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{owner}: expected {name} as a number; got {value!r}") from None
+
+
 class Optimizer:
     """The base of all. Subclasses name their update op, its states and its attributes.
 
@@ -49,6 +59,9 @@ class Optimizer:
         **attrs: Any,
     ) -> None:
         name = type(self).__name__
+        lr, l1, l2 = number(name, "lr", lr), number(name, "l1", l1), number(name, "l2", l2)
+        clip_value = None if clip_value is None else number(name, "clip_value", clip_value)
+        clip_norm = None if clip_norm is None else number(name, "clip_norm", clip_norm)
         need(lr > 0 and np.isfinite(lr), name, "lr > 0", lr)
         need(l1 >= 0 and l2 >= 0, name, "l1 >= 0 and l2 >= 0", (l1, l2))
         need(clip_value is None or clip_value > 0, name, "clip_value > 0", clip_value)
@@ -59,9 +72,9 @@ class Optimizer:
                 near = get_close_matches(setting, [*known, "lr", "clip_value", "clip_norm"], 1)
                 hint = f". Did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(f"{name}: setting {setting!r} is unknown{hint}")
-        self.attrs = {**attrs, "l1": float(l1), "l2": float(l2)}
+        self.attrs = {**attrs, "l1": l1, "l2": l2}
         self.clip_value, self.clip_norm = clip_value, clip_norm
-        self._lr = float(lr)
+        self._lr = lr
         self._arena: Arena | None = None
         if parameters is not None:
             self.bind(parameters)
@@ -97,8 +110,9 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
+        value = number(type(self).__name__, "lr", value)
         need(value >= 0 and np.isfinite(value), type(self).__name__, "lr >= 0", value)
-        self._lr = float(value)
+        self._lr = value
         if self._arena is not None:
             self._arena.backend.fill(self._arena.scalars["lr"], self._lr)
 
