@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
@@ -119,15 +120,55 @@ class Source:
             raise DataError(f"{self.path}: oversized: {what} ends at {end}, but more bytes follow")
 
 
+_writing: dict[str, object] = {}
+"""The temporary names that this process writes to now. Touched by single dict operations only, which are atomic: a lock
+could be held by the very thread that a signal handler, saving a checkpoint, interrupts."""
+
+
+def _claim(target: Path) -> Path:
+    """A temporary neighbour of `target` that nothing else in this process writes to: `.NAME.PID[-N].tmp`."""
+    mine, n = object(), 0
+    while _writing.setdefault(name := f".{target.name}.{os.getpid()}{f'-{n}' if n else ''}.tmp", mine) is not mine:
+        n += 1
+    return target.with_name(name)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what processes that were killed while writing `target` left behind."""
+    left_behind = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(-\d+)?\.tmp")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):
+            if (match := left_behind.fullmatch(name)) and _is_dead(int(match[1])):
+                with contextlib.suppress(OSError):
+                    target.with_name(name).unlink()
+
+
+def _is_dead(pid: int) -> bool:
+    """True only when it is certain: this process, another user's and what is no process id count as alive."""
+    if os.name != "posix":
+        return False  # os.kill would end the process there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def replacing(path: AnyPath) -> Iterator[BinaryIO]:
     """A file that appears under `path` complete or not at all: temporary neighbour, fsync, rename.
 
     Any failure (full disk, no permission, an exception in the body) removes the temporary file and leaves
-    what was under `path` before; an OSError comes out as DataError.
+    what was under `path` before; an OSError comes out as DataError. What a killed process left behind is
+    removed by the next one that writes to the same path.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    if not target.name or "\0" in str(target):
+        raise DataError(f"{str(target)!r}: cannot be written: expected the name of a file")
+    _sweep(target)
+    temporary = _claim(target)
     try:
         try:
             with open(temporary, "wb") as file:
@@ -141,6 +182,8 @@ def replacing(path: AnyPath) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    finally:
+        _writing.pop(temporary.name, None)
 
 
 def write_whole(path: AnyPath, pieces: Iterable[bytes | memoryview]) -> None:
