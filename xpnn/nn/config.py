@@ -1,7 +1,13 @@
-"""A model as plain data, and back: what lets a checkpoint be opened without the program that wrote it."""
+"""A model as plain data, and back: what lets a checkpoint be opened without the program that wrote it.
+
+Between the two stands the outline: every module and tensor that a description promises, worked out from the settings
+alone. It costs nothing, so it can be held against a model (was everything said?) or a file (can this be true?) first.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from xpnn.errors import ConfigError, unknown
@@ -9,38 +15,115 @@ from xpnn.nn.dense import Dense
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.module import Module
 
-LAYERS: dict[str, type[Module]] = {cls.__name__: cls for cls in (Activation, Dense, Dropout, Flatten)}
+MOST_NESTED = 32
+"""Sequentials inside each other: more is nobody's network, and Python's stack has an end."""
+
+Outline = dict[str, tuple[str, tuple[int, ...] | None]]
+"""Name: ("parameter", shape), (dtype of a buffer, shape) or (type of a module, None)."""
+
+
+def _dense(in_features: int, out_features: int, bias: bool, **_: Any) -> Outline:
+    w: Outline = {"w": ("parameter", (in_features, out_features))}
+    return w | {"b": ("parameter", (out_features,))} if bias else w
+
+
+# The layers that a description can name, each with the tensors that follow from the arguments of its constructor.
+LAYERS: dict[str, tuple[type[Module], Callable[..., Outline]]] = {
+    "Activation": (Activation, lambda **_: {}),
+    "Dense": (Dense, _dense),
+    "Dropout": (Dropout, lambda **_: {"stream": ("uint32", (4,))}),
+    "Flatten": (Flatten, lambda **_: {}),
+}
 
 
 def describe(module: Module) -> dict[str, Any] | None:
-    """The module as JSON-able data; None for a model with modules or settings that only its own program knows.
+    """The module as JSON-able data; None for a model that `build` could not give back exactly.
+
+    That is one with modules, tensors or settings that only its own program knows, with tensors in more than one place
+    (tied weights), with a `forward` of its own, with parameters of several dtypes, or with Sequentials nested too deep.
 
     >>> from xpnn import nn
     >>> describe(nn.Sequential(nn.Flatten()))
     {'type': 'Sequential', 'layers': [{'type': 'Flatten'}]}
     """
+    description = _settings(module)
+    if description is None or len({p.dtype for p in module.parameters()}) > 1:
+        return None
+    buffers = dict(module.named_buffers())
+    if len({id(t) for t in buffers.values()}) < len(buffers):
+        return None
+    found: Outline = {}
+    for name, part in module.named_modules():
+        if "forward" in vars(part):
+            return None
+        found[name] = type(part).__name__, None
+    found |= {name: ("parameter", p.shape) for name, p in module.named_parameters()}  # a tied one comes only once
+    found |= {name: (t.dtype.name, t.shape) for name, t in buffers.items()}
+    try:
+        return description if outline(description) == found else None
+    except ConfigError:  # an attribute was changed to what its constructor would refuse
+        return None
+
+
+def _settings(module: Any, depth: int = 0) -> dict[str, Any] | None:
     if type(module) is Sequential:
-        layers = [describe(layer) for layer in module.layers]
+        if depth >= MOST_NESTED:
+            return None
+        layers = [_settings(layer, depth + 1) for layer in module.layers]
         return None if None in layers else {"type": "Sequential", "layers": layers}
     name = type(module).__name__
-    if LAYERS.get(name) is not type(module):
+    if name not in LAYERS or LAYERS[name][0] is not type(module):
         return None
     config = module.config()
     plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in config.values())
     return {"type": name, **config} if plain else None
 
 
-def build(description: Any) -> Module:
-    """The module that `describe` described, with fresh weights; ConfigError when it does not make sense."""
+def outline(description: Any, prefix: str = "", depth: int = 0) -> Outline:
+    """What the described model would hold, by name, without building it; ConfigError for what is no description."""
     if not isinstance(description, dict) or not isinstance(description.get("type"), str):
-        raise ConfigError(f"model description: expected {{'type': ...}}; got {str(description)[:60]}")
+        raise ConfigError(f"model description: expected {{'type': ...}}; got {type(description).__name__}")
+    name = description["type"]
+    settings = {key: value for key, value in description.items() if key != "type"}
+    held: Outline = {prefix.removesuffix("."): (name, None)}
+    if name == "Sequential":
+        if settings.keys() != {"layers"} or not isinstance(settings["layers"], list):
+            raise ConfigError(f"model description: Sequential: expected a list 'layers' alone; got {sorted(settings)}")
+        if depth >= MOST_NESTED:
+            raise ConfigError(f"model description: expected at most {MOST_NESTED} nested Sequentials; got more")
+        for i, layer in enumerate(settings["layers"]):
+            held |= outline(layer, f"{prefix}layers.{i}.", depth + 1)
+        return held
+    if name not in LAYERS:
+        raise unknown("model description: layer", name, ["Sequential", *LAYERS])
+    layer_type, tensors = LAYERS[name]
+    try:
+        arguments = inspect.signature(layer_type).bind(**settings)
+    except TypeError as error:
+        raise ConfigError(f"model description: {name}: {error}") from None
+    arguments.apply_defaults()
+    for tensor_name, (kind, shape) in tensors(**arguments.arguments).items():
+        if not all(type(size) is int and size >= 1 for size in shape or ()):
+            raise ConfigError(f"model description: {name}: expected sizes >= 1; got {shape} for {tensor_name}")
+        held[prefix + tensor_name] = kind, shape
+    return held
+
+
+def build(description: Any) -> Module:
+    """The module that `describe` described, with fresh weights; ConfigError when it does not make sense.
+
+    This allocates what the description says. Hold the `outline` of one that came from outside against its arrays first.
+    """
+    outline(description)
+    return _build(description)
+
+
+def _build(description: dict[str, Any]) -> Module:
     settings = {key: value for key, value in description.items() if key != "type"}
     name = description["type"]
-    if name == "Sequential" and isinstance(settings.get("layers"), list):
-        return Sequential(*[build(layer) for layer in settings["layers"]])
-    if name not in LAYERS:
-        raise unknown("model description: layer", name, LAYERS)
+    if name == "Sequential":
+        return Sequential(*[_build(layer) for layer in settings["layers"]])
     try:
-        return LAYERS[name](**settings)
+        return LAYERS[name][0](**settings)
     except TypeError as error:
         raise ConfigError(f"model description: {name}: {error}") from None
