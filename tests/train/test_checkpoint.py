@@ -170,7 +170,7 @@ class TestModels:
         json.loads(header_of(tmp_path / "c"), parse_constant=pytest.fail)
         assert repr(files.read(tmp_path / "c").trainer) == repr({"history": rows})
 
-    @pytest.mark.parametrize("odd", [object(), 10**400, np.float32(1), "deep"])
+    @pytest.mark.parametrize("odd", [object(), 10**400, np.float32(1), "deep"], ids=["object", "huge", "numpy", "deep"])
     def test_a_state_that_would_not_come_back_is_not_written(self, tmp_path, odd):
         if odd == "deep":
             for _ in range(300):
@@ -328,21 +328,23 @@ class TestDamage:
         forge(tmp_path / "m", arrays, {"format": 1, "model": model, "input": {}, "trainer": None})
         assert "does not fit" in refused(xpnn.load, tmp_path / "m")
 
-    @pytest.mark.parametrize("depth", [40, 450, 3000])
     @pytest.mark.parametrize("place", ["model", "input", "trainer"])
-    def test_a_deep_header(self, depth, place, tmp_path):
-        deep = {"type": "Flatten"}
-        for _ in range(depth):
-            deep = {"type": "Sequential", "layers": [deep]}
-        text = {"format": 1, "model": {"type": "Flatten"}, "input": {}, "trainer": None}
-        try:
-            forge(tmp_path / "m", {"model/w": np.zeros(1)}, {**text, place: deep})
-        except RecursionError:  # json cannot even write it
-            nested = '{"layers": [' * depth + "]}" * depth
-            save_file(
-                {"model/w": np.zeros(1)}, tmp_path / "m", metadata={"xpnn": f'{{"format": 1, "model": {nested}}}'}
-            )
-        refused(xpnn.load, tmp_path / "m")
+    @pytest.mark.parametrize(
+        ("depth", "message"), [(40, "at most 32 nested"), (450, "at most 200 levels"), (3000, "RecursionError")]
+    )
+    def test_a_deep_header(self, depth, message, place, tmp_path):
+        inner = '{"type": "Flatten"}'
+        deep = '{"type": "Sequential", "layers": [' * depth + inner + "]}" * depth
+        header = {"format": 1, "model": inner, "input": "{}", "trainer": "null", place: deep}
+        text = "{" + ", ".join(f'"{key}": {value}' for key, value in header.items()) + "}"
+        if depth == 40:
+            forge(tmp_path / "m", {}, json.loads(text))
+        else:
+            save_file({}, tmp_path / "m", metadata={"xpnn": text})
+        if depth == 40 and place != "model":
+            assert isinstance(xpnn.load(tmp_path / "m"), nn.Flatten)
+        else:
+            assert message in refused(xpnn.load, tmp_path / "m")
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, "9" * 5000])
     def test_numbers_that_no_float_holds(self, number, tmp_path):
