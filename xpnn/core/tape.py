@@ -127,7 +127,8 @@ def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None
     grads: dict[tuple[Node, int], Array] = {(root.node, root.position): seed}
     order = _reverse_order(root.node)
     for node in order:  # all of them before any runs: gradients are added to all or none
-        _check(node)
+        if node.kept is None or any([version[0] != then for _, version, then in node.watched]):
+            raise AutogradError(_spoilt(node))
     for node in order:
         douts = [grads.pop((node, i), None) for i in range(len(node.out_specs))]
         if any([d is not None for d in douts]):
@@ -147,20 +148,19 @@ def _reverse_order(last: Node) -> list[Node]:
     return sorted(found, key=lambda node: node.sequence, reverse=True)
 
 
-def _check(node: Node) -> None:
-    """AutogradError unless everything that the backward of this node reads is as it was."""
+def _spoilt(node: Node) -> str:
+    """Why the backward of this node cannot run."""
     if node.kept is None:
-        raise AutogradError(
+        return (
             f"backward: what {node.op.name} had kept was freed by an earlier backward. "
             "Run the forward pass again, or call the first backward with retain_graph=True"
         )
-    for position, version, then in node.watched:
-        if version[0] != then:
-            changed = "the output" if position < 0 else node.op.input_name(position)
-            raise AutogradError(
-                f"backward: {changed} of {node.op.name} was changed since the forward pass (by an optimizer step, or "
-                "the next batch?). Run the forward pass again"
-            )
+    position = next(position for position, version, then in node.watched if version[0] != then)
+    changed = "the output" if position < 0 else node.op.input_name(position)
+    return (
+        f"backward: {changed} of {node.op.name} was changed since the forward pass (by an optimizer step, or the next "
+        "batch?). Run the forward pass again"
+    )
 
 
 def _run_backward(node: Node, douts: list[Array | None], grads: dict[tuple[Node, int], Array]) -> None:

@@ -56,10 +56,10 @@ class Module:
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """forward; NumPy arrays and lists of numbers take the backend and dtype of the parameters first."""
-        out = self.forward(
-            *[x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs],
-            **{name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()},
-        )
+        given = [x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs]
+        if named:
+            named = {name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()}
+        out = self.forward(*given, **named)
         for watcher in _watchers:
             watcher(self, out)
         return out
