@@ -68,8 +68,8 @@ ADVANCE = register(
 
 def state_of(seed: int) -> np.ndarray:
     """The first state (4,) uint32 of the stream that a 64-bit seed names."""
-    if not 0 <= seed < 1 << 64:
-        raise ConfigError(f"seed: expected a whole number from 0 to 2**64 - 1; got {seed}")
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
+        raise ConfigError(f"seed: expected a whole number from 0 to 2**64 - 1; got {seed!r}")
     return np.array([seed & MASK, seed >> 32, 0, 0], np.uint32)
 
 

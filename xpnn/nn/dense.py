@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from xpnn import ops
 from xpnn.core.tensor import Tensor
 from xpnn.errors import ConfigError
@@ -28,8 +30,10 @@ class Dense(Module):
         bias: bool = True,
         init: str | initialisers.Initialiser | None = None,
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ConfigError(f"Dense: expected at least one input and output; got {in_features} and {out_features}")
+        if not all(isinstance(n, (int, np.integer)) and n >= 1 for n in (in_features, out_features)):
+            raise ConfigError(
+                f"Dense: expected whole numbers of inputs and outputs; got {in_features!r} and {out_features!r}"
+            )
         if activation != "step":
             need_activation(activation)
         self.in_features, self.out_features = in_features, out_features
