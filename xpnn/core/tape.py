@@ -11,7 +11,7 @@ from typing import Any
 from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Kept, Op, Spec
-from xpnn.core.tensor import Tensor, as_tensor, tensor
+from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
 from xpnn.errors import AutogradError, BackendError, ShapeError
 
 _sequence = itertools.count()
@@ -100,9 +100,12 @@ def _record(op, place, attrs, tensors, results, saved) -> None:
 
 def _mixed(op: Op, tensors: Sequence[Tensor], i: int) -> str:
     first, other = tensors[0].backend.device, tensors[i].backend.device
+    # A parameter stays: it is the input that the caller has in hand.
+    at, target = (0, other) if isinstance(tensors[i], Parameter) else (i, first)
+    model = first if at == 0 else other
     return (
         f"{op.name}: expected one backend; got {op.input_name(0)} on {first} and {op.input_name(i)} on {other}. "
-        f"Move one: {op.input_name(i)}.to('{first}'), or the model: model.to('{other}')"
+        f"Move one: {op.input_name(at)}.to('{target}'), or the model: model.to('{model}')"
     )
 
 

@@ -132,7 +132,8 @@ class Tensor(Operators):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad or not self.backend.on_host:
-            raise BackendError(f"NumPy was given a tensor with a graph or on {self.backend.device}; use .numpy()")
+            where = "that is part of a graph" if self.requires_grad else f"on {self.backend.device}"
+            raise BackendError(f"NumPy was given a tensor {where}; use .numpy()")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def detach(self) -> Tensor:

@@ -32,7 +32,7 @@ class Dense(Module):
     ) -> None:
         if not all(isinstance(n, (int, np.integer)) and n >= 1 for n in (in_features, out_features)):
             raise ConfigError(
-                f"Dense: expected at least one input and output, whole numbers; got {in_features!r} and {out_features!r}"
+                f"Dense: expected at least one input and output, whole numbers; got {in_features!r}, {out_features!r}"
             )
         if activation != "step":
             need_activation(activation)

@@ -181,6 +181,14 @@ class Module:
         for name, t in mine.items():
             t.assign(state[name])
 
+    def __repr__(self) -> str:
+        parts = [f"{key}={value!r}" for key, value in vars(self).items() if _is_plain(value) and key != "training"]
+        inside = [repr(value) for value in vars(self).values() if isinstance(value, Module)]
+        inside += [
+            repr(m) for v in vars(self).values() if isinstance(v, (list, tuple)) for m in v if isinstance(m, Module)
+        ]
+        return f"{type(self).__name__}({', '.join(parts + inside)})"
+
     def config(self) -> dict[str, Any]:
         """The arguments that build this module anew: attributes with the names of the parameters of `__init__`.
 
@@ -217,6 +225,10 @@ def _walk_value(name: str, value: Any, above: tuple[int, ...]) -> Iterator[tuple
 
 def _has_tensors(x: Any) -> bool:
     return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(_has_tensors(entry) for entry in x))
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str))
 
 
 def parameter(shape: tuple[int, ...], init: str | initialisers.Initialiser, decay: bool = True) -> Parameter:

@@ -55,5 +55,8 @@ def _culprit(model: Module, x: Tensor) -> str:
             found.append(f"layer {names.get(id(module), '?')} ({type(module).__name__}) gave it first")
 
     with no_grad(), watching(look):
-        model(x)
+        output = model(x)
+    classes = model.input_format.get("classes")
+    if not found and classes and isinstance(output, Tensor) and output.ndim > 1 and output.shape[-1] < classes:
+        return f"the data has {classes} classes and the model {output.shape[-1]} outputs"
     return found[0] if found else "the layers are finite, so the loss made it. Check the labels and targets"

@@ -25,6 +25,12 @@ class History:
             raise ConfigError(f"history: no column {name!r}; there are {', '.join(self.columns) or 'none yet'}")
         return [row.get(name, math.nan) for row in self.rows]
 
+    def __repr__(self) -> str:
+        last = self.rows[-1] if self.rows else {}
+        return (
+            f"History({', '.join([f'{len(self)} epochs', *(f'{k} {v:.4g}' for k, v in last.items() if k != 'epoch')])})"
+        )
+
     def __len__(self) -> int:
         return len(self.rows)
 
