@@ -68,8 +68,8 @@ def test_dense_parameters():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: nn.Dense(0, 3), "Dense: expected at least one input and output, whole numbers; got 0 and 3"),
-        (lambda: nn.Dense(3, -1), "Dense: expected at least one input and output, whole numbers; got 3 and -1"),
+        (lambda: nn.Dense(0, 3), "Dense: expected at least one input and output, whole numbers; got 0, 3"),
+        (lambda: nn.Dense(3, -1), "Dense: expected at least one input and output, whole numbers; got 3, -1"),
         (lambda: nn.Dense(3, 4, "rleu"), "activation 'rleu' is unknown"),
         (lambda: nn.Dense(3, 4, "softmax"), "activation 'softmax' is unknown"),
         (lambda: nn.Dense(3, 4, init="he_normel"), "initialiser 'he_normel' is unknown.* Did you mean 'he_normal'?"),

@@ -183,11 +183,9 @@ class Module:
 
     def __repr__(self) -> str:
         parts = [f"{key}={value!r}" for key, value in vars(self).items() if _is_plain(value) and key != "training"]
-        inside = [repr(value) for value in vars(self).values() if isinstance(value, Module)]
-        inside += [
-            repr(m) for v in vars(self).values() if isinstance(v, (list, tuple)) for m in v if isinstance(m, Module)
-        ]
-        return f"{type(self).__name__}({', '.join(parts + inside)})"
+        held = [entry for v in vars(self).values() for entry in (v if isinstance(v, (list, tuple)) else (v,))]
+        parts += [repr(entry) for entry in held if isinstance(entry, Module)]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def config(self) -> dict[str, Any]:
         """The arguments that build this module anew: attributes with the names of the parameters of `__init__`.

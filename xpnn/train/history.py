@@ -26,10 +26,8 @@ class History:
         return [row.get(name, math.nan) for row in self.rows]
 
     def __repr__(self) -> str:
-        last = self.rows[-1] if self.rows else {}
-        return (
-            f"History({', '.join([f'{len(self)} epochs', *(f'{k} {v:.4g}' for k, v in last.items() if k != 'epoch')])})"
-        )
+        last = [f"{name} {value:.4g}" for name, value in (self.rows or [{}])[-1].items() if name != "epoch"]
+        return f"History({', '.join([f'{len(self)} epochs', *last])})"
 
     def __len__(self) -> int:
         return len(self.rows)
