@@ -39,7 +39,9 @@ def trained(mnist):
             xpnn.seed(0)
             model = nn.Sequential(nn.Flatten(), nn.Dense(784, 300, activation="relu"), nn.Dense(300, 10))
         first = FirstLosses()
-        trainer = xpnn.Trainer(model, optim.Adam(lr=1e-3), metrics=["accuracy"], callbacks=[first])
+        trainer = xpnn.Trainer(
+            model, optim.Adam(lr=1e-3), metrics=["accuracy"], callbacks=[first], schedule=optim.Cosine(5)
+        )
         trainer.fit(mnist[0], epochs=5, batch_size=64, progress=False)
         results[backend] = first.losses, trainer.evaluate(mnist[1])["accuracy"]
     return results

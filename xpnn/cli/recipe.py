@@ -12,7 +12,7 @@ from xpnn.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from xpnn.data import Dataset
     from xpnn.nn import Module
-    from xpnn.optim import Optimizer
+    from xpnn.optim import Optimizer, Schedule
 
 MODELS = ("mlp",)
 
@@ -25,10 +25,11 @@ class Defaults(NamedTuple):
     batch_size: int
     lr: float
     dropout: float
+    schedule: str
 
 
-MNIST = Defaults((300,), 5, 64, 1e-3, 0.0)
-DIGITS = Defaults((300, 100), 20, 32, 3e-3, 0.4)
+MNIST = Defaults((300,), 5, 64, 1e-3, 0.0, "cosine")
+DIGITS = Defaults((300, 100), 20, 32, 3e-3, 0.4, "constant")
 SMALL_SAMPLES = 10_000
 
 OPTIMIZERS = {
@@ -52,7 +53,7 @@ def defaults_for(train: Dataset) -> Defaults:
     """Settings that suit the data: tried ones for MNIST and the digits, careful ones for others."""
     if train.name == "digits":
         return DIGITS
-    return MNIST if len(train) >= SMALL_SAMPLES else MNIST._replace(epochs=20, batch_size=32)
+    return MNIST if len(train) >= SMALL_SAMPLES else MNIST._replace(epochs=20, batch_size=32, schedule="constant")
 
 
 def parse_hidden(values: list[str]) -> tuple[int, ...]:
@@ -88,6 +89,13 @@ def build_model(
         inputs = outputs
     layers.append(nn.Dense(inputs, train.classes, activation="sigmoid" if loss in SQUASHED else None))
     return nn.Sequential(*layers)
+
+
+def make_schedule(name: str, epochs: int) -> Schedule:
+    """The course of the learning rate over a run."""
+    from xpnn import optim
+
+    return optim.Cosine(epochs) if choose("schedule", name, ("cosine", "constant")) == "cosine" else optim.Constant()
 
 
 def make_optimizer(name: str, lr: float | None, usual_lr: float) -> Optimizer:

@@ -52,6 +52,10 @@ def command(
     lr: Annotated[
         float | None, typer.Option(metavar="RATE", help="Learning rate. Default: what suits data and optimizer.")
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"Of the learning rate over the epochs: cosine (to 0), constant. {SUITS}"),
+    ] = None,
     optimizer: Annotated[
         str, typer.Option(metavar="NAME", help="sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw.")
     ] = "adam",
@@ -139,12 +143,15 @@ def command(
         method = recipe.make_optimizer(optimizer, lr, usual.lr)
         saver = Checkpoint(checkpoint, every_steps=checkpoint_steps) if checkpoint else None
         callbacks: list[Callback] = [c for c in (saver, CSVLog(log) if log else None) if c is not None]
-        trainer = Trainer(network, method, loss, ["accuracy"], callbacks, seed=seed)
+        schedule = schedule or usual.schedule
+        course = recipe.make_schedule(schedule, epochs)
+        trainer = Trainer(network, method, loss, ["accuracy"], callbacks, course, seed)
         if not quiet:
             held = "" if watched is test else f"{len(watched):,} validation, "
             say("data", f"{train.name}: {len(train):,} training, {held}{len(test):,} test samples of {size_of(train)}")
             say("model", recipe.describe_model(model, network, sizes, activation, dropout))
-            say("training", f"{optimizer}, lr {method.lr:g}, batch {batch_size}, epochs {epochs}, {loss}, seed {seed}")
+            rate = f"lr {method.lr:g} {schedule}"
+            say("training", f"{optimizer}, {rate}, batch {batch_size}, epochs {epochs}, {loss}, seed {seed}")
             say("backend", place.device)
         start = time.perf_counter()
         with Interruptible(trainer) as ctrl_c:
