@@ -11,21 +11,10 @@ import xpnn
 from xpnn import nn, ops
 from xpnn.core import backend as backends
 from xpnn.core.random import Generator
-from xpnn.errors import BackendError, ConfigError, ShapeError
+from xpnn.errors import ConfigError, ShapeError
 from xpnn.nn import init
 
-
-def usable():
-    found = []
-    for name in backends.BUILT_IN:
-        try:
-            found.append(backends.get(name).name)
-        except BackendError:
-            continue
-    return found
-
-
-BACKENDS = usable()
+BACKENDS = [place.name for place in backends.usable()[0] if place.name in backends.BUILT_IN]
 
 # Dense ----------------------------------------------------------------------------------------------------------------
 

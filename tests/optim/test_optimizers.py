@@ -13,18 +13,7 @@ from xpnn.core import backend as backends
 from xpnn.errors import BackendError, ConfigError, DTypeError
 from xpnn.optim.arena import LINE
 
-
-def usable():
-    found = []
-    for name in backends.BUILT_IN:
-        try:
-            found.append(backends.get(name).name)
-        except BackendError:
-            continue
-    return found
-
-
-BACKENDS = usable()
+BACKENDS = [place.name for place in backends.usable()[0] if place.name in backends.BUILT_IN]
 
 
 @pytest.fixture(params=BACKENDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 def command() -> None:
     """Show which backends can be used here, and what serves which op on them.
@@ -25,7 +23,7 @@ def command() -> None:
     from xpnn.check import table as served
     from xpnn.core import backend as backends
 
-    usable, why_not = find_usable()
+    usable, why_not = backends.usable()
     for name in backends.names():
         print(f"{name:<9} {why_not.get(name, 'can be used')}")
     print(f"{'auto':<9} means {backends.get('auto').device} here\n")
@@ -36,17 +34,3 @@ def command() -> None:
         cells = [by[place.name] for place in usable]
         table.add_row(op, phase, *(f"[{styles[c]}]{c}[/]" if styles[c] else c for c in cells))
     console.print(table)
-
-
-def find_usable() -> tuple[list[Any], dict[str, str]]:
-    """The backends that can be used, and why the others cannot."""
-    from xpnn.core import backend as backends
-    from xpnn.errors import BackendError
-
-    usable, why_not = [], {}
-    for name in backends.names():
-        try:
-            usable.append(backends.get(name))
-        except BackendError as error:
-            why_not[name] = str(error)
-    return usable, why_not

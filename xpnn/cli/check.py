@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnn.cli.backends import find_usable
 from xpnn.cli.common import choose
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def command(
     from xpnn.core.op import REGISTRY
 
     names = [choose("op", name, REGISTRY) for name in op or sorted(REGISTRY)]
-    places = [backends.get(name) for name in backend] if backend else find_usable()[0]
+    places = [backends.get(name) for name in backend] if backend else backends.usable()[0]
     rows: list[Row] = []
     console = Console(stderr=True)
     columns = (TextColumn("checking"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))

@@ -52,6 +52,17 @@ def get(name: str | Backend) -> Backend:
     return _instances[key]
 
 
+def usable() -> tuple[list[Backend], dict[str, str]]:
+    """The backends that can be used here, and why the others cannot, by name."""
+    found, why_not = [], {}
+    for name in names():
+        try:
+            found.append(get(name))
+        except BackendError as error:
+            why_not[name] = str(error)
+    return found, why_not
+
+
 def _first(*candidates: str) -> Backend:
     for candidate in candidates[:-1]:
         # find_spec first: importing a library only to learn that it is absent costs its whole path search.
