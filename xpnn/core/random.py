@@ -21,7 +21,7 @@ STATE = Spec((4,), np.dtype("uint32"))
 """A stream's state: (key low, key high, draw low, draw high)."""
 
 
-def philox(xp: Namespace, counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, ...]:
+def philox(counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, ...]:
     """Ten rounds over four words of counter and two of key, all uint64 arrays that hold 32-bit values.
 
     One round: (c0, c1, c2, c3) -> (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0)), then k += W.
@@ -42,7 +42,7 @@ def bits(xp: Namespace, state: Array, n: int) -> Array:
     block = xp.arange((n + 3) // 4, dtype=xp.uint64)
     zero = xp.zeros_like(block)
     counter = (block & MASK, zero, zero + draw0, zero + draw1)
-    words = philox(xp, counter, (key0, key1))
+    words = philox(counter, (key0, key1))
     return xp.astype(xp.reshape(xp.stack(words, axis=-1), (-1,))[:n], xp.uint32)
 
 
