@@ -6,6 +6,7 @@ from xpnn import data, errors, losses, metrics, nn, ops, optim
 from xpnn.core.backend import current as current_backend
 from xpnn.core.backend import use
 from xpnn.core.functions import concat, cos, exp, log, maximum, minimum, sign, sin, sqrt, stack, where
+from xpnn.core.precision import current_precision, precision
 from xpnn.core.random import seed
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Parameter, Tensor, tensor
@@ -22,6 +23,7 @@ __all__ = [
     "concat",
     "cos",
     "current_backend",
+    "current_precision",
     "data",
     "errors",
     "exp",
@@ -35,6 +37,7 @@ __all__ = [
     "no_grad",
     "ops",
     "optim",
+    "precision",
     "save",
     "seed",
     "sign",

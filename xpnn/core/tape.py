@@ -12,7 +12,7 @@ from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Kept, Op, Spec
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
-from xpnn.errors import AutogradError, BackendError, ShapeError
+from xpnn.errors import AutogradError, BackendError, ConfigError, ShapeError
 
 _sequence = itertools.count()
 _recording: ContextVar[bool] = ContextVar("xpnn_recording", default=True)
@@ -74,6 +74,21 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     if _recording.get() and op.backward is not None and any([t.requires_grad for t in tensors]):
         _record(op, place, attrs, tensors, results, saved)
     return results[0] if len(results) == 1 else results
+
+
+def update(op: Op, *tensors: Tensor, **attrs: Any) -> None:
+    """Run an op in place, outside any graph: every output is written into the input that the record's `updates` names.
+
+    For state that training carries along: random streams, running statistics. ConfigError for an op with an output
+    that updates nothing.
+    """
+    if not op.updates or "" in op.updates:
+        raise ConfigError(f"update: expected an op whose outputs all update an input; got {op.name}")
+    targets = [tensors[op.inputs.index(name)] for name in op.updates]
+    place = targets[0].backend
+    place.forward(op, [t.data for t in tensors], attrs, out=[t.data for t in targets])
+    for t in targets:
+        t.version[0] += 1
 
 
 def _record(op, place, attrs, tensors, results, saved) -> None:

@@ -7,33 +7,26 @@ alone. It costs nothing, so it can be held against a model (was everything said?
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 from xpnn.errors import ConfigError, unknown
 from xpnn.nn.dense import Dense
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
-from xpnn.nn.module import Module
+from xpnn.nn.module import Held, Module
 
 MOST_NESTED = 32
 """Sequentials inside each other: more is nobody's network, and Python's stack has an end."""
 
-Outline = dict[str, tuple[str, tuple[int, ...] | None]]
-"""Name: ("parameter", shape), (dtype of a buffer, shape) or (type of a module, None)."""
-
-
-def _dense(in_features: int, out_features: int, bias: bool, **_: Any) -> Outline:
-    w: Outline = {"w": ("parameter", (in_features, out_features))}
-    return w | {"b": ("parameter", (out_features,))} if bias else w
-
-
-# The layers that a description can name, each with the tensors that follow from the arguments of its constructor.
-LAYERS: dict[str, tuple[type[Module], Callable[..., Outline]]] = {
-    "Activation": (Activation, lambda **_: {}),
-    "Dense": (Dense, _dense),
-    "Dropout": (Dropout, lambda **_: {"stream": ("uint32", (4,))}),
-    "Flatten": (Flatten, lambda **_: {}),
+LAYERS: dict[str, type[Module]] = {
+    layer.__name__: layer
+    for layer in (
+        Activation,
+        Dense,
+        Dropout,
+        Flatten,
+    )
 }
+"""The layers that a description can name; `Module.holds` of each says which tensors follow from its settings."""
 
 
 def describe(module: Module) -> dict[str, Any] | None:
@@ -52,7 +45,7 @@ def describe(module: Module) -> dict[str, Any] | None:
     buffers = dict(module.named_buffers())
     if len({id(t) for t in buffers.values()}) < len(buffers):
         return None
-    found: Outline = {}
+    found: Held = {}
     for name, part in module.named_modules():
         if "forward" in vars(part):
             return None
@@ -72,20 +65,20 @@ def _settings(module: Any, depth: int = 0) -> dict[str, Any] | None:
         layers = [_settings(layer, depth + 1) for layer in module.layers]
         return None if None in layers else {"type": "Sequential", "layers": layers}
     name = type(module).__name__
-    if name not in LAYERS or LAYERS[name][0] is not type(module):
+    if name not in LAYERS or LAYERS[name] is not type(module):
         return None
     config = module.config()
     plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in config.values())
     return {"type": name, **config} if plain else None
 
 
-def outline(description: Any, prefix: str = "", depth: int = 0) -> Outline:
+def outline(description: Any, prefix: str = "", depth: int = 0) -> Held:
     """What the described model would hold, by name, without building it; ConfigError for what is no description."""
     if not isinstance(description, dict) or not isinstance(description.get("type"), str):
         raise ConfigError(f"model description: expected {{'type': ...}}; got {type(description).__name__}")
     name = description["type"]
     settings = {key: value for key, value in description.items() if key != "type"}
-    held: Outline = {prefix.removesuffix("."): (name, None)}
+    held: Held = {prefix.removesuffix("."): (name, None)}
     if name == "Sequential":
         if settings.keys() != {"layers"} or not isinstance(settings["layers"], list):
             raise ConfigError(f"model description: Sequential: expected a list 'layers' alone; got {sorted(settings)}")
@@ -96,13 +89,13 @@ def outline(description: Any, prefix: str = "", depth: int = 0) -> Outline:
         return held
     if name not in LAYERS:
         raise unknown("model description: layer", name, ["Sequential", *LAYERS])
-    layer_type, tensors = LAYERS[name]
+    layer = LAYERS[name]
     try:
-        arguments = inspect.signature(layer_type).bind(**settings)
+        arguments = inspect.signature(layer).bind(**settings)
     except TypeError as error:
         raise ConfigError(f"model description: {name}: {error}") from None
     arguments.apply_defaults()
-    for tensor_name, (kind, shape) in tensors(**arguments.arguments).items():
+    for tensor_name, (kind, shape) in layer.holds(**arguments.arguments).items():
         if not all(type(size) is int and size >= 1 for size in shape or ()):
             raise ConfigError(f"model description: {name}: expected sizes >= 1; got {shape} for {tensor_name}")
         held[prefix + tensor_name] = kind, shape
@@ -124,6 +117,6 @@ def _build(description: dict[str, Any]) -> Module:
     if name == "Sequential":
         return Sequential(*[_build(layer) for layer in settings["layers"]])
     try:
-        return LAYERS[name][0](**settings)
+        return LAYERS[name](**settings)
     except TypeError as error:
         raise ConfigError(f"model description: {name}: {error}") from None

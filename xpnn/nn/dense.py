@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from xpnn import ops
 from xpnn.core.tensor import Tensor
 from xpnn.errors import ConfigError
 from xpnn.nn import init as initialisers
-from xpnn.nn.module import Module, parameter
+from xpnn.nn.module import Held, Module, parameter
 from xpnn.ops.activation import need_activation
 
 
@@ -41,6 +43,12 @@ class Dense(Module):
         self.init = init or initialisers.for_activation(activation)
         self.w = parameter((in_features, out_features), self.init)
         self.b = parameter((out_features,), "zeros", decay=False) if bias else None
+
+    @staticmethod
+    def holds(**settings: Any) -> Held:
+        I, O = settings["in_features"], settings["out_features"]
+        w: Held = {"w": ("parameter", (I, O))}
+        return w | {"b": ("parameter", (O,))} if settings["bias"] else w
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.dense(x, self.w, self.b, self.activation)

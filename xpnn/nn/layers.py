@@ -8,9 +8,10 @@ from typing import Any
 
 from xpnn import ops
 from xpnn.core.random import ADVANCE, DEFAULT, state_of
+from xpnn.core.tape import update
 from xpnn.core.tensor import Tensor, tensor
 from xpnn.errors import ConfigError, ShapeError, unknown
-from xpnn.nn.module import Module
+from xpnn.nn.module import Held, Module
 from xpnn.ops.activation import ACTIVATIONS
 
 
@@ -82,10 +83,13 @@ class Dropout(Module):
         self.rate = rate
         self.stream = tensor(state_of(DEFAULT.seed()))
 
+    @staticmethod
+    def holds(**settings: Any) -> Held:
+        return {"stream": ("uint32", (4,))}
+
     def forward(self, x: Tensor) -> Any:
         if not self.training or self.rate == 0:
             return x
         y = ops.dropout(x, self.stream, self.rate)
-        state = self.stream.data
-        self.stream.backend.forward(ADVANCE, (state,), {}, out=(state,))
+        update(ADVANCE, self.stream)
         return y

@@ -39,6 +39,10 @@ def watching(watcher: Watcher) -> Iterator[None]:
         _watchers.remove(watcher)
 
 
+Held = dict[str, tuple[str, tuple[int, ...] | None]]
+"""Name: ("parameter", shape), (dtype of a buffer, shape) or (type of a module, None)."""
+
+
 class Module:
     """The base of layers and models: write `__init__` and `forward`.
 
@@ -48,6 +52,16 @@ class Module:
     """
 
     training = True
+
+    @staticmethod
+    def holds(**settings: Any) -> Held:
+        """The tensors and modules of a layer with these settings (all arguments of its constructor), by name.
+
+        A layer that descriptions may name (see `xpnn.nn.config`) says it here: a file can then be checked against its
+        description before anything is built.
+        """
+        return {}
+
     input_format: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
     """What a model was trained on (shape of a sample, scale, shift, classes): set by a Trainer, kept in checkpoints."""
 
