@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import from_dtype, prange, types
 
-from xpnn_kernels.numba import pool, simd
+from xpnn_kernels.numba import simd
+from xpnn_kernels.numba import threads as pool
 from xpnn_kernels.numba.jit import kernel
 
 ROWS, COLUMNS = (8, 3) if simd.REGISTERS == 32 else (6, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.core.contract import Override
-from xpnn_kernels.numba import pool
+from xpnn_kernels.numba import threads as pool
 from xpnn_kernels.numba import update as kernels
 
 SPLIT = 1 << 16
