@@ -54,6 +54,7 @@ def _simplex(rng: Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 FLOATING: dict[str, Callable[[Generator, tuple[int, ...]], np.ndarray]] = {
     "normal": lambda rng, shape: rng.normal(shape),
+    "weights": lambda rng, shape: rng.normal(shape, std=shape[0] ** -0.5),
     "positive": lambda rng, shape: rng.uniform(shape, 0.5, 2.0),
     "apart": _apart,
     "few": lambda rng, shape: _whole(rng, shape, 3) - 1.0,

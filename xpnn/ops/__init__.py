@@ -18,6 +18,7 @@ from xpnn.ops.activation import (
 )
 from xpnn.ops.dense import dense
 from xpnn.ops.dropout import dropout
+from xpnn.ops.gru import gru
 from xpnn.ops.loss import (
     binary_cross_entropy,
     half_sum_of_squares,
@@ -26,6 +27,8 @@ from xpnn.ops.loss import (
     mean_squared_error,
     perceptron,
 )
+from xpnn.ops.lstm import lstm
+from xpnn.ops.rnn import rnn
 from xpnn.ops.softmax import cross_entropy, log_softmax, softmax
 
 __all__ = [
@@ -35,15 +38,18 @@ __all__ = [
     "dropout",
     "elu",
     "gelu",
+    "gru",
     "half_sum_of_squares",
     "hard_sigmoid",
     "huber",
     "l1",
     "leaky_relu",
     "log_softmax",
+    "lstm",
     "mean_squared_error",
     "perceptron",
     "relu",
+    "rnn",
     "sigmoid",
     "silu",
     "softmax",
