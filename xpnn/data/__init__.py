@@ -14,11 +14,13 @@ from xpnn.data.folder import read_idx_folder
 from xpnn.data.idx import read_idx, write_idx
 from xpnn.data.mnist import mnist
 from xpnn.data.npz import read_npz
+from xpnn.data.text import Text, read_text
 from xpnn.errors import ConfigError, DataError
 
 __all__ = [
     "Batches",
     "Dataset",
+    "Text",
     "digits",
     "from_arrays",
     "load",
@@ -27,6 +29,7 @@ __all__ = [
     "read_idx",
     "read_idx_folder",
     "read_npz",
+    "read_text",
     "write_idx",
 ]
 
@@ -59,7 +62,8 @@ def load(
     if os.path.isdir(text):
         return read_idx_folder(text)
     if os.path.exists(text):
-        raise DataError(f"{text}: expected {', '.join(ENDINGS)} or a folder with IDX files (images and labels)")
+        hint = ". A text is read by xpnn.data.read_text" if lower.endswith((".txt", ".txt.gz")) else ""
+        raise DataError(f"{text}: expected {', '.join(ENDINGS)} or a folder with IDX files (images and labels){hint}")
     near = difflib.get_close_matches(lower, NAMED, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ConfigError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from xpnn.errors import ConfigError, DataError
 
-X_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
+X_DTYPES = tuple(map(np.dtype, ("uint8", "int64", "float32", "float64")))
 SCAN_BYTES = 1 << 24  # float rows are scanned in pieces: a mask over all of x would cost a quarter of x again
 
 
@@ -35,11 +36,15 @@ class Dataset:
     """Samples and what belongs to them; a batch is `x * scale + shift` in float32.
 
     Args:
-        x: (N, ...) uint8, float32 or float64, images as (N, H, W, C). uint8 pixels stay uint8 in memory.
-        y: integer labels (N,), each within 0..classes-1, or float targets (N, O).
+        x: (N, ...) uint8, float32 or float64, images as (N, H, W, C). uint8 pixels stay uint8 in memory. Or int64 ids
+            (of characters, of words), which go to the network as they are.
+        y: integer labels (N,), or one for each step of sequences x (N, T, ...) as (N, T), within 0..classes-1; or
+            float targets (N, O).
         scale, shift: what turns stored values into network input, 1/255 and 0 for pixels.
         classes: how many; worked out from `y` (largest label + 1, or O) when None, stays None for no labels.
         name: for messages and progress bars.
+        streams: where it is not 0, sample i + streams is the continuation of sample i: batches are of this size and in
+            order, so that a recurrent network can carry its state from one to the next.
 
     Raises DataError for lengths that differ, no samples, NaN or infinity (naming the first row), a label that
     is out of range or no integer. Arrays are kept, not copied: a slice of a set shares memory with it.
@@ -51,6 +56,7 @@ class Dataset:
     shift: float = 0.0
     classes: int | None = None
     name: str = "data"
+    streams: int = 0
 
     def __post_init__(self) -> None:
         x, y, name = self.x, self.y, self.name
@@ -58,7 +64,7 @@ class Dataset:
             raise DataError(f"{name}: x and y must be NumPy arrays; use xpnn.data.from_arrays for anything else")
         if x.dtype not in X_DTYPES:
             raise DataError(
-                f"{name}: expected x as uint8, float32 or float64; got {x.dtype}. Use xpnn.data.from_arrays"
+                f"{name}: expected x as uint8, int64 ids, float32 or float64; got {x.dtype}. Use xpnn.data.from_arrays"
             )
         if x.ndim < 2 or y.ndim < 1:
             raise DataError(f"{name}: expected x (N, ...) and y (N,) or (N, O); got x {x.shape} and y {y.shape}")
@@ -68,15 +74,20 @@ class Dataset:
             raise DataError(f"{name}: no samples: x is {x.shape}, y is {y.shape}")
         if not (math.isfinite(self.scale) and math.isfinite(self.shift)):
             raise DataError(f"{name}: scale and shift must be finite; got {self.scale} and {self.shift}")
+        if x.dtype.kind == "i" and (self.scale, self.shift) != (1.0, 0.0):
+            raise DataError(f"{name}: ids have no scale and shift; got {self.scale} and {self.shift}")
+        if self.streams < 0 or (self.streams and len(x) % self.streams):
+            raise DataError(f"{name}: {len(x)} samples do not make {self.streams} streams of equal length")
         if (row := _first_bad_row(x)) is not None:
             raise DataError(f"{name}: NaN or infinity in x, first in row {row}")
-        if y.dtype.kind in "iu" and y.ndim == 1:
+        if y.dtype.kind in "iu" and y.shape == x.shape[: y.ndim] and y.ndim <= 2:
             self._check_labels()
         elif y.dtype.kind == "f" and y.ndim == 2:
             self._check_targets()
         else:
             raise DataError(
-                f"{name}: expected y as integer labels (N,) or float targets (N, O); got {y.dtype} {y.shape}"
+                f"{name}: expected y as integer labels (N,), (N, T) for sequences, or float targets (N, O); "
+                f"got {y.dtype} {y.shape}"
             )
 
     def _check_labels(self) -> None:
@@ -84,9 +95,9 @@ class Dataset:
             object.__setattr__(self, "classes", max(int(self.y.max()), 0) + 1)
         assert self.classes is not None
         if int(self.y.min()) < 0 or int(self.y.max()) >= self.classes:
-            row = int(np.argmax((self.y < 0) | (self.y >= self.classes)))
+            place = np.argwhere((self.y < 0) | (self.y >= self.classes))[0]
             raise DataError(
-                f"{self.name}: label {self.y[row]} in row {row}; expected 0..{self.classes - 1} "
+                f"{self.name}: label {self.y[tuple(place)]} in row {place[0]}; expected 0..{self.classes - 1} "
                 f"for {self.classes} classes"
             )
 
@@ -101,10 +112,21 @@ class Dataset:
 
     def __repr__(self) -> str:
         x, y = (f"{a.dtype} {a.shape}" for a in (self.x, self.y))
-        return f"Dataset({self.name}: x {x}, y {y}, classes={self.classes}, scale={self.scale:.6g})"
+        return f"{type(self).__name__}({self.name}: x {x}, y {y}, classes={self.classes}, scale={self.scale:.6g})"
+
+    @property
+    def format(self) -> dict[str, Any]:
+        """What a network that is fed these samples should know of them later, as plain data."""
+        return {
+            "shape": list(self.x.shape[1:]),
+            "scale": float(self.scale),
+            "shift": float(self.shift),
+            "classes": self.classes,
+            "data": self.name,
+        }
 
     def __getitem__(self, which: slice | np.ndarray | Sequence[int]) -> Dataset:
-        """The samples that a slice, an index array or a boolean mask picks, as a Dataset."""
+        """The samples that a slice, an index array or a boolean mask picks, as a Dataset; they continue no other."""
         if not isinstance(which, slice):
             picks = np.asarray(which)
             if picks.ndim != 1 or picks.dtype.kind not in "iub" or picks.size == 0:
@@ -114,7 +136,7 @@ class Dataset:
             if picks.dtype.kind != "b" and not -len(self) <= int(picks.min()) <= int(picks.max()) < len(self):
                 raise DataError(f"{self.name}: indices {picks.min()}..{picks.max()} of only {len(self)} samples")
             which = picks
-        return replace(self, x=self.x[which], y=self.y[which])
+        return replace(self, x=self.x[which], y=self.y[which], streams=0)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
         """(train, validation): `fraction` of the samples, drawn at random, become the validation set.
@@ -148,6 +170,8 @@ class Dataset:
         `one_hot(0.1, 0.9)` and `one_hot(0.01, 0.99)` give the targets a sigmoid can reach.
         """
         labels = self.labels()
+        if labels.ndim > 1:
+            raise DataError(f"{self.name}: expected labels (N,) to make targets of; got {labels.shape}")
         classes = self.classes or self.y.shape[1]
         targets = np.full((len(self), classes), low, np.float32)
         targets[np.arange(len(self)), labels] = high
