@@ -204,28 +204,6 @@ def test_more_blas_threads_than_cpus():
     assert (found.status, found.text) == ("warn", "BLAS starts 64 threads where 4 CPUs may be used")
 
 
-@pytest.mark.parametrize(
-    ("files", "cpus"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000"}, 8),
-        ({"cpu.max": "250000 100000"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 1),
-        ({"cpu.max": "nonsense"}, 8),
-        ({"cpu.max": "100000 0"}, 8),
-    ],
-)
-def test_usable_cpus(monkeypatch, tmp_path, files, cpus):
-    monkeypatch.undo()
-    (tmp_path / "cpu").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(doctor, "CGROUPS", tmp_path)
-    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert doctor.usable_cpus() == cpus
-
-
 # The cache of data ------------------------------------------------------------------------------------------------
 
 

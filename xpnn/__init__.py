@@ -10,6 +10,7 @@ from xpnn.core.precision import current_precision, precision
 from xpnn.core.random import seed
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Parameter, Tensor, tensor
+from xpnn.core.threads import get_num_threads, set_num_threads
 from xpnn.errors import XpnnError
 from xpnn.train import Trainer, load, save
 
@@ -27,6 +28,7 @@ __all__ = [
     "data",
     "errors",
     "exp",
+    "get_num_threads",
     "load",
     "log",
     "losses",
@@ -40,6 +42,7 @@ __all__ = [
     "precision",
     "save",
     "seed",
+    "set_num_threads",
     "sign",
     "sin",
     "sqrt",

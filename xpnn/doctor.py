@@ -14,13 +14,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
-from math import ceil
-from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, NamedTuple
 
+from xpnn.core.threads import usable_cpus
+
 BUDGET_S = 2.8
-CGROUPS = Path("/sys/fs/cgroup")
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SLOWER = 1.5
 """So many times slower with BLAS's own threads than with one is reported; less may be noise."""
@@ -164,27 +163,6 @@ while time.perf_counter() < end or len(times) < 5:
 threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
 print(json.dumps({"us": 1e6 * sorted(times)[len(times) // 2], "threads": threads}))
 """
-
-
-def usable_cpus() -> int:
-    """How many CPUs this process may use: its affinity, and the quota of its control group."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, ceil(min(cpus, _quota())))
-
-
-def _quota() -> float:
-    """CPUs that the control group grants (version 2: cpu.max; version 1: cpu/cpu.cfs_*), infinity without a limit."""
-    least = float("inf")
-    for name in ("cpu.max", "cpu/cpu.cfs_quota_us"):
-        try:
-            words = (CGROUPS / name).read_text().split()
-            if name == "cpu/cpu.cfs_quota_us":
-                words += (CGROUPS / "cpu/cpu.cfs_period_us").read_text().split()
-            if words[0] not in ("max", "-1"):
-                least = min(least, int(words[0]) / int(words[1]))
-        except (OSError, ValueError, IndexError, ZeroDivisionError):
-            continue
-    return least
 
 
 def _load(cpus: int) -> str:

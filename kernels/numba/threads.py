@@ -1,22 +1,16 @@
 """How many threads a kernel may use: one pool, Numba's, for everything that is split.
 
 BLAS has a pool of its own, and two pools that take turns wait for each other's idle threads, which spin: a BLAS product
-followed by a parallel loop took 8.8 ms instead of 0.2 on two cores. So either the products are ours (see `gemm`) and
-the pool serves all kernels, or they are BLAS's and every kernel here runs on the caller's thread.
+followed by a parallel loop took 8.8 ms instead of 0.2 on two cores. So all products of kernels are ours (see `gemm`).
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 
-from numba import config, get_num_threads
-
-from xpnn_kernels.numba import simd
-
-OURS = simd.WIDTH == 64
-"""With AVX-512 the products of `gemm` are as fast as good BLAS ones; with narrower vectors 0.7 to 1.0 times as fast."""
-
+from numba import config, set_num_threads
 
 SPIN = "1000"
 """How long an idle thread of OpenMP spins before it sleeps. By default it spins for milliseconds; where another program
@@ -32,7 +26,9 @@ def _safe() -> bool:
     return any(importlib.util.find_spec(f"numba.np.ufunc.{layer}") for layer in ("tbbpool", "omppool"))
 
 
-_usable = OURS and _safe()
+_usable = _safe()
+_wanted = config.NUMBA_NUM_THREADS
+_told = threading.local()
 
 
 def _after_fork() -> None:
@@ -43,6 +39,17 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def use(n: int) -> None:
+    """From here on kernels are split among n threads, at most as many as the pool has."""
+    global _wanted
+    _wanted = min(n, config.NUMBA_NUM_THREADS)
+
+
 def threads() -> int:
     """The threads for a kernel that can be split; 1 where the pool is not to be used."""
-    return get_num_threads() if _usable else 1
+    if _wanted == 1 or not _usable:
+        return 1
+    if getattr(_told, "number", 0) != _wanted:  # Numba has a number for every Python thread
+        set_num_threads(_wanted)
+        _told.number = _wanted
+    return _wanted

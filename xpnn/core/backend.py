@@ -52,6 +52,11 @@ def get(name: str | Backend) -> Backend:
     return _instances[key]
 
 
+def created() -> list[Backend]:
+    """The backends that this process has asked for so far."""
+    return list(_instances.values())
+
+
 def usable() -> tuple[list[Backend], dict[str, str]]:
     """The backends that can be used here, and why the others cannot, by name."""
     found, why_not = [], {}

@@ -117,6 +117,10 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything asked for is done (nothing to wait for on a host)."""
 
+    def set_num_threads(self, n: int) -> None:
+        """Compute on n threads from here on; scratch may be sized by their number, so lookups begin anew."""
+        self._routes.clear()
+
     # Running ops ------------------------------------------------------------------------------------------
 
     def forward(

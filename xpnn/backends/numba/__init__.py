@@ -8,6 +8,7 @@ import numpy as np
 
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array
+from xpnn.core.threads import get_num_threads
 from xpnn.errors import BackendError
 
 
@@ -15,6 +16,12 @@ class NumbaBackend(Backend):
     name = "numba"
     xp = np
     bindings = "xpnn.backends.numba"
+
+    def set_num_threads(self, n: int) -> None:
+        from xpnn_kernels.numba import threads  # imports Numba
+
+        super().set_num_threads(n)
+        threads.use(n)
 
     def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Contiguous arrays: a kernel is compiled once, for that layout. None (not kept, not wanted) passes."""
@@ -29,4 +36,6 @@ def create(index: int) -> Backend:
     except ImportError as error:
         raise BackendError(f"backend 'numba': Numba cannot be imported ({error}); pip install numba") from None
     announce.start()
-    return NumbaBackend()
+    place = NumbaBackend()
+    place.set_num_threads(get_num_threads())
+    return place
