@@ -45,15 +45,39 @@ class CaptureError(XpnnError, RuntimeError):
     """A training step that cannot be recorded or replayed."""
 
 
+SYNONYMS = {
+    "learning_rate": "lr",
+    "acc": "accuracy",
+    "mse": "mean_squared_error",
+    "mae": "l1",
+    "bce": "binary_cross_entropy",
+    "nll": "cross_entropy",
+    "swish": "silu",
+    "linear": "Dense",
+    "fullyconnected": "Dense",
+}
+"""What other libraries call it, where no likeness of names leads to ours."""
+
+
+def hint(name: object, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is none of these, as the end of a message; "" where nothing is near.
+
+    >>> hint("hubert", ["l1", "huber"]), hint("learning_rate", ["lr"]), hint("xyz", ["lr"])
+    (". Did you mean 'huber'?", ". Did you mean 'lr'?", '')
+    """
+    from difflib import get_close_matches  # only the unlucky need it
+
+    known = list(known)
+    synonym = SYNONYMS.get(str(name).lower())
+    near = [synonym] if synonym in known else get_close_matches(str(name), known, 1)
+    return f". Did you mean {near[0]!r}?" if near else ""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
-    """The error for a name that is none of these, with the nearest one where there is one.
+    """The error for a name that is none of these, with what may have been meant.
 
     >>> print(unknown("loss", "hubert", ["l1", "huber"]))
     loss 'hubert' is unknown; expected one of l1, huber. Did you mean 'huber'?
     """
-    from difflib import get_close_matches  # only the unlucky need it
-
     names = list(known)
-    near = get_close_matches(str(name), names, 1)
-    hint = f". Did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"{kind} {name!r} is unknown; expected one of {', '.join(names)}{hint}")
+    return ConfigError(f"{kind} {name!r} is unknown; expected one of {', '.join(names)}{hint(name, names)}")

@@ -257,3 +257,13 @@ def test_masks_go_on_from_a_state_and_over_a_move():
     for i, mask in enumerate(expected):
         again.to(BACKENDS[i % len(BACKENDS)])
         np.testing.assert_array_equal(again(xpnn.tensor(x, backend=again.stream.backend)).numpy(), mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Linear", ". Did you mean 'Dense'?"), ("Drop", ". Did you mean 'Dropout'?")]
+)
+def test_a_layer_of_another_name(name, hint):
+    with pytest.raises(AttributeError) as error:
+        getattr(nn, name)
+    assert str(error.value) == f"module 'xpnn.nn' has no attribute {name!r}{hint}"
+    assert not hasattr(nn, "xyz")

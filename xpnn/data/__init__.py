@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 
 from xpnn.data.arrays import from_arrays
@@ -15,7 +14,7 @@ from xpnn.data.idx import read_idx, write_idx
 from xpnn.data.mnist import mnist
 from xpnn.data.npz import read_npz
 from xpnn.data.text import Text, read_text
-from xpnn.errors import ConfigError, DataError
+from xpnn.errors import ConfigError, DataError, hint
 
 __all__ = [
     "Batches",
@@ -62,11 +61,9 @@ def load(
     if os.path.isdir(text):
         return read_idx_folder(text)
     if os.path.exists(text):
-        hint = ". A text is read by xpnn.data.read_text" if lower.endswith((".txt", ".txt.gz")) else ""
-        raise DataError(f"{text}: expected {', '.join(ENDINGS)} or a folder with IDX files (images and labels){hint}")
-    near = difflib.get_close_matches(lower, NAMED, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+        advice = ". A text is read by xpnn.data.read_text" if lower.endswith((".txt", ".txt.gz")) else ""
+        raise DataError(f"{text}: expected {', '.join(ENDINGS)} or a folder with IDX files (images and labels){advice}")
     raise ConfigError(
         f"load: unknown data {text!r}; expected {' or '.join(map(repr, NAMED))}, a path ending in "
-        f"{', '.join(ENDINGS)}, or a folder with IDX files.{hint}"
+        f"{', '.join(ENDINGS)}, or a folder with IDX files{hint(lower, NAMED)}"
     )
