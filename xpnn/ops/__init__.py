@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.core import gather, random  # noqa: F401 - records that no function below imports
+from xpnn.core import copy, gather, random  # noqa: F401 - records that no function below imports
 from xpnn.ops import update  # noqa: F401
 from xpnn.ops.activation import (
     elu,
@@ -28,16 +28,28 @@ from xpnn.ops.loss import (
     perceptron,
 )
 from xpnn.ops.lstm import lstm
+from xpnn.ops.pool import (
+    avg_pool1d,
+    avg_pool2d,
+    global_avg_pool,
+    global_max_pool,
+    max_pool1d,
+    max_pool2d,
+)
 from xpnn.ops.rnn import rnn
 from xpnn.ops.softmax import cross_entropy, log_softmax, softmax
 
 __all__ = [
+    "avg_pool1d",
+    "avg_pool2d",
     "binary_cross_entropy",
     "cross_entropy",
     "dense",
     "dropout",
     "elu",
     "gelu",
+    "global_avg_pool",
+    "global_max_pool",
     "gru",
     "half_sum_of_squares",
     "hard_sigmoid",
@@ -46,6 +58,8 @@ __all__ = [
     "leaky_relu",
     "log_softmax",
     "lstm",
+    "max_pool1d",
+    "max_pool2d",
     "mean_squared_error",
     "perceptron",
     "relu",
