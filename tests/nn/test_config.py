@@ -18,6 +18,9 @@ EXAMPLES = {
     "Dense": [nn.Dense(3, 4), nn.Dense(1, 2, activation="relu", bias=False, init="normal"), nn.Dense(2, 2, "step")],
     "Dropout": [nn.Dropout(), nn.Dropout(0.25)],
     "Flatten": [nn.Flatten()],
+    "GRU": [nn.GRU(3, 4), nn.GRU(3, 2, bidirectional=True, layers=2), nn.GRU(3, 2, stateful=2)],
+    "LSTM": [nn.LSTM(3, 4), nn.LSTM(1, 2, 3, True, 0.5, "last"), nn.LSTM(3, 2, layers=2, stateful=3)],
+    "RNN": [nn.RNN(3, 4), nn.RNN(1, 2, activation="relu", layers=2, dropout=0.1)],
 }
 
 

@@ -11,8 +11,11 @@ from typing import Any
 
 from xpnn.errors import ConfigError, unknown
 from xpnn.nn.dense import Dense
+from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
+from xpnn.nn.lstm import LSTM
 from xpnn.nn.module import Held, Module
+from xpnn.nn.rnn import RNN
 
 MOST_NESTED = 32
 """Sequentials inside each other: more is nobody's network, and Python's stack has an end."""
@@ -20,6 +23,9 @@ MOST_NESTED = 32
 LAYERS: dict[str, type[Module]] = {
     layer.__name__: layer
     for layer in (
+        GRU,
+        LSTM,
+        RNN,
         Activation,
         Dense,
         Dropout,

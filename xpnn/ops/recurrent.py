@@ -19,13 +19,18 @@ from xpnn.errors import ConfigError, DTypeError, ShapeError
 def need_shapes(name: str, gates: int, specs: dict[str, Spec], lengths: Spec | None, reverse: bool) -> np.dtype:
     """The dtype of it all, or an error. specs: x, w, u, b and whatever else must be (H,) or (N, H), by name."""
     dtype = need_floating(name, **specs)
-    x, u = specs["x"].shape, specs["u"].shape
+    x, w, u = specs["x"].shape, specs["w"].shape, specs["u"].shape
     if len(x) != 3 or x[1] == 0:
         raise ShapeError(f"{name}: expected x (N, T, I) with T >= 1; got {x}")
+    wide = f"{gates}H" if gates > 1 else "H"
     if len(u) != 2 or u[0] == 0 or u[1] != gates * u[0]:
-        raise ShapeError(f"{name}: expected u (H, {gates if gates > 1 else ''}H) with H >= 1; got {u}")
-    (N, _, I), H = x, u[0]
-    expected = {"w": (I, gates * H), "b": (gates * H,), "bn": (H,), "h0": (N, H), "c0": (N, H)}
+        raise ShapeError(f"{name}: expected u (H, {wide}) with H >= 1; got {u}")
+    N, H = x[0], u[0]
+    if len(w) != 2 or w[1] != gates * H:
+        raise ShapeError(f"{name}: expected w (I, {gates * H}) to fit u {u}; got {w}")
+    if x[2] != w[0]:
+        raise ShapeError(f"{name}: expected x (N, T, {w[0]}) to fit w {w}; got {x}")
+    expected = {"b": (gates * H,), "bn": (H,), "h0": (N, H), "c0": (N, H)}
     for label, spec in specs.items():
         if spec.shape != expected.get(label, spec.shape):
             raise ShapeError(f"{name}: expected {label} {expected[label]} to fit x {x} and u {u}; got {spec.shape}")
