@@ -9,11 +9,13 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xpnn.core.op import REGISTRY, Array, Kept, Namespace, Op, Outline, Spec
+from xpnn.core.recording import active
 from xpnn.errors import ShapeError
 
 Attrs = dict[str, Any]
@@ -65,6 +67,8 @@ class Backend:
     name: str
     xp: Namespace
     on_host = True
+    replays = False
+    """Is a recorded step replayed here? Not where references compute, which allocate their results anyway."""
     bindings: str | None = None
     """The package whose module `<stem>` holds `OVERRIDES = {op name: Override}`."""
 
@@ -96,18 +100,47 @@ class Backend:
         """Is this one of our arrays?"""
         return isinstance(array, np.ndarray)
 
+    def set(self, out: Array, value: Any) -> None:
+        """out[...] = value: a number, or an array here of the same shape."""
+        out[...] = value
+
+    def address(self, array: Array) -> tuple[Any, ...]:
+        """What tells this array from others that live at the same time; views of one place are the same."""
+        return array.__array_interface__["data"][0], array.shape, array.strides
+
+    def overlap(self, array: Array, others: Sequence[Array | None]) -> bool:
+        """May the array share memory with one of the others?"""
+        return any([other is not None and np.may_share_memory(array, other) for other in others])
+
     def copy(self, source: Array, out: Array) -> None:
         """out[...] = source, both here and of one shape."""
-        out[...] = source
+        self.set(out, source)
+        recording = active()
+        if recording is not None:
+            recording.call("copy", self, partial(self.set, out, source), (source,), (out,))
 
     def fill(self, out: Array, value: float) -> None:
         """out[...] = value, a number."""
-        out[...] = value
+        self.set(out, value)
+        recording = active()
+        if recording is not None:
+            recording.call(("fill", value), self, partial(self.set, out, value), (), (out,))
+
+    def new(self, spec: Spec) -> Array:
+        """An unset array that a recorded step will write again in every replay."""
+        array, recording = self.empty(spec), active()
+        if recording is not None:
+            recording.made(array)
+        return array
 
     def full(self, spec: Spec, value: float) -> Array:
         """An array of one number."""
         out = self.empty(spec)
-        self.fill(out, value)
+        self.set(out, value)
+        recording = active()
+        if recording is not None:
+            recording.made(out, constant=True)
+            recording.signature.append(("full", spec, value))
         return out
 
     def here(self) -> AbstractContextManager[Any]:
@@ -131,11 +164,16 @@ class Backend:
         if out is not None:
             self._check_out(op, out, outline.outs)
         if override is None:
-            outs, saved = op.forward(self.xp, *inputs, **attrs)
-            return (self._fill(out, outs) if out is not None else self._arrays(outs)), self._arrays(saved)
-        outs = tuple(out) if out is not None else tuple([self.empty(spec) for spec in outline.outs])
-        saved = tuple([self.empty(spec) for spec in outline.saved])
-        override.forward(outs, saved, *self.ready(inputs), **attrs, **self._scratch(work, "forward"))
+            return self._reference_forward(op, inputs, attrs, out, len(outline.outs))
+        outs = tuple(out) if out is not None else tuple([self.new(spec) for spec in outline.outs])
+        saved = tuple([self.new(spec) for spec in outline.saved])
+        given = self._ready(inputs)
+        scratch = self._scratch(work, "forward")
+        override.forward(outs, saved, *given, **attrs, **scratch)
+        recording = active()
+        if recording is not None:
+            again = partial(override.forward, outs, saved, *given, **attrs, **scratch)
+            recording.call((op.name, *attrs.items()), self, again, given, (*outs, *saved))
         return outs, saved
 
     def backward(
@@ -150,23 +188,93 @@ class Backend:
         """The gradients of the inputs that are wanted; `out` gives, input by input, an array to fill or None."""
         _, override, work = self.route(op, kept.specs, attrs)
         if override is None or override.backward is None:
-            assert op.backward is not None
-            grads = self._arrays(op.backward(self.xp, wanted, douts, kept, **attrs))
-            return [
-                grad if slot is None or grad is None else self._fill((slot,), (grad,))[0]
-                for grad, slot in zip(grads, out, strict=True)
-            ]
+            return self._reference_backward(op, wanted, douts, kept, attrs, out)
         dins = [
-            (slot if slot is not None else self.empty(spec)) if want else None
+            (slot if slot is not None else self.new(spec)) if want else None
             for want, slot, spec in zip(wanted, out, kept.specs, strict=True)
         ]
-        kept = kept._replace(inputs=self.ready(kept.inputs))
-        override.backward(dins, self.ready(douts), kept, **attrs, **self._scratch(work, "backward"))
+        kept = kept._replace(inputs=self._ready(kept.inputs))
+        douts = self._ready(douts)
+        scratch = self._scratch(work, "backward")
+        override.backward(dins, douts, kept, **attrs, **scratch)
+        recording = active()
+        if recording is not None:
+            again = partial(override.backward, dins, douts, kept, **attrs, **scratch)
+            reads = (*douts, *kept.inputs, *kept.outs, *kept.saved)
+            recording.call((op.name, "backward", *attrs.items()), self, again, reads, dins)
         return dins
 
+    def _reference_forward(
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None, count: int
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        def compute() -> list[Array]:
+            outs, saved = op.forward(self.xp, *inputs, **attrs)
+            return [*outs, *saved]
+
+        results = self._run_reference((op.name, *attrs.items()), compute, inputs, () if out is None else out)
+        return tuple(results[:count]), tuple(results[count:])
+
+    def _reference_backward(
+        self,
+        op: Op,
+        wanted: Sequence[bool],
+        douts: Sequence[Array],
+        kept: Kept,
+        attrs: Attrs,
+        out: Sequence[Array | None],
+    ) -> list[Array | None]:
+        assert op.backward is not None
+        compute = partial(op.backward, self.xp, wanted, douts, kept, **attrs)
+        reads = (*douts, *kept.inputs, *kept.outs, *kept.saved)
+        return self._run_reference((op.name, "backward", wanted, *attrs.items()), compute, reads, out)
+
+    def _run_reference(
+        self,
+        kind: tuple[Any, ...],
+        compute: Callable[[], Sequence[Array | None]],
+        reads: Sequence[Array | None],
+        given: Sequence[Array | None],
+    ) -> list[Array | None]:
+        """The arrays that `compute` gives, in the slots that are given, where there are any."""
+        results = self._arrays(compute())
+        slots = [*given, *[None] * (len(results) - len(given))]
+        recording = active()
+        if recording is None:
+            return [self._fill(slot, r) for slot, r in zip(slots, results, strict=True)]
+        # Views of what is read show it in every replay; the rest is computed anew and copied to where it is now.
+        views = [s is None and r is not None and self.overlap(r, reads) for s, r in zip(slots, results, strict=True)]
+        targets = [
+            r if view or r is None else self._fill(self.new(Spec(r.shape, r.dtype)) if s is None else s, r)
+            for s, r, view in zip(slots, results, views, strict=True)
+        ]
+
+        def again() -> None:
+            for target, result, view in zip(targets, self._arrays(compute()), views, strict=True):
+                if target is not None and not view:
+                    self.set(target, result)
+
+        written = [None if view else t for t, view in zip(targets, views, strict=True)]
+        recording.made(*[t for t, s in zip(targets, slots, strict=True) if s is None])
+        recording.call(kind, self, (lambda: None) if all(views) else again, reads, written)
+        return targets
+
     def _scratch(self, work: dict[str, tuple[Spec, ...]], phase: str) -> dict[str, tuple[Array, ...]]:
-        specs = work.get(phase)
-        return {} if specs is None else {"work": tuple([self.empty(spec) for spec in specs])}
+        specs, recording = work.get(phase), active()
+        if specs is None:
+            return {}
+        if recording is not None:
+            return {"work": recording.scratch(self, specs)}
+        return {"work": tuple([self.empty(spec) for spec in specs])}
+
+    def _ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """`ready`, with the copies that it makes as calls of a recording."""
+        given, recording = self.ready(arrays), active()
+        if recording is not None:
+            for source, array in zip(arrays, given, strict=True):
+                if array is not source:
+                    recording.made(array)
+                    recording.call("ready", self, partial(self.set, array, source), (source,), (array,))
+        return given
 
     @staticmethod
     def _check_out(op: Op, out: Sequence[Array], specs: Sequence[Spec]) -> None:
@@ -184,12 +292,13 @@ class Backend:
         """NumPy gives a scalar where a result has no axes; kernels and `out=` need an array."""
         return tuple([r if r is None or self.owns(r) else self.xp.asarray(r) for r in results])
 
-    def _fill(self, slots: Sequence[Array], values: Sequence[Array]) -> tuple[Array, ...]:
-        for slot, value in zip(slots, values, strict=True):
-            if slot.shape != value.shape:
-                raise ShapeError(f"out: expected {value.shape}; got {slot.shape}")
-            self.copy(value, slot)
-        return tuple(slots)
+    def _fill(self, slot: Array | None, value: Array | None) -> Array | None:
+        if slot is None or value is None:
+            return value
+        if slot.shape != value.shape:
+            raise ShapeError(f"out: expected {value.shape}; got {slot.shape}")
+        self.set(slot, value)
+        return slot
 
     # Lookup -----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Kept, Op, Spec
+from xpnn.core.recording import active
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
 from xpnn.errors import AutogradError, BackendError, ConfigError, ShapeError
 
@@ -55,6 +56,11 @@ def no_grad() -> Iterator[None]:
         _recording.reset(token)
 
 
+def recording_graph() -> bool:
+    """Do ops leave a tape here?"""
+    return _recording.get()
+
+
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Run an op on tensors (at least one; the rest may be numbers or arrays): a Tensor, or a tuple where it has several
     outputs. Raises BackendError when the tensors live on two backends."""
@@ -68,6 +74,9 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
         if t.backend is not place:
             raise BackendError(_mixed(op, tensors, i))
     outs, saved = place.forward(op, [t.data for t in tensors], attrs)
+    recording = active()
+    if recording is not None:
+        recording.used(op, tensors)
     results = tuple([Tensor(out, place) for out in outs])
     if op.view:
         results[0].version = tensors[0].version
@@ -87,8 +96,13 @@ def update(op: Op, *tensors: Tensor, **attrs: Any) -> None:
     targets = [tensors[op.inputs.index(name)] for name in op.updates]
     place = targets[0].backend
     place.forward(op, [t.data for t in tensors], attrs, out=[t.data for t in targets])
+    recording = active()
     for t in targets:
         t.version[0] += 1
+        if recording is not None:
+            recording.written(t.version)
+    if recording is not None:
+        recording.used(op, tensors)
 
 
 def _record(op, place, attrs, tensors, results, saved) -> None:

@@ -13,6 +13,7 @@ from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Spec
 from xpnn.core.operators import Operators
+from xpnn.core.recording import active, refuse
 from xpnn.errors import AutogradError, BackendError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Tensor(Operators):
     requires_grad  is a gradient wanted here or further back?
     """
 
-    __slots__ = ("_grad", "_grad_set", "backend", "data", "node", "position", "requires_grad", "version")
+    __slots__ = ("_grad", "_grad_state", "backend", "data", "node", "position", "requires_grad", "version")
     __array_ufunc__ = None  # numpy_array * tensor is ours to answer, with a gradient
 
     def __init__(self, data: Array, backend: Backend, requires_grad: bool = False) -> None:
@@ -38,9 +39,27 @@ class Tensor(Operators):
         self.position = 0
         self.version = [0]  # shared by views; every write in place adds one
         self._grad: Array | None = None
-        self._grad_set = False
+        self._grad_state = False
 
     # Gradients of leaves --------------------------------------------------------------------------------------
+
+    @property
+    def grad_state(self) -> bool:
+        """Has a gradient been gathered since `zero_grad`?"""
+        return self._grad_state
+
+    @grad_state.setter
+    def grad_state(self, value: bool) -> None:
+        self._grad_state = value
+        recording = active()
+        if recording is not None:
+            recording.gradient_written(self)
+
+    def _grad_known(self) -> bool:
+        recording = active()
+        if recording is not None:
+            recording.gradient_read(self, self._grad_state)
+        return self._grad_state
 
     @property
     def grad(self) -> Tensor | None:
@@ -52,38 +71,41 @@ class Tensor(Operators):
 
     def settle_grad(self) -> None:
         """Write the zeros that `zero_grad` promised, if no gradient has overwritten the slot since."""
-        if self._grad is not None and not self._grad_set:
+        if self._grad is not None and not self._grad_known():
             self.backend.fill(self._grad, 0)
-            self._grad_set = True
+            self.grad_state = True
 
     def zero_grad(self) -> None:
         """Forget the gradient. Nothing is written yet: the next backward pass fills the slot in one go."""
-        self._grad_set = False
+        self.grad_state = False
 
     def grad_slot(self) -> Array:
         """The array that holds this leaf's gradient (a view into an arena, where there is one)."""
         if self._grad is None:
             self._grad = self.backend.empty(Spec(self.data.shape, self.data.dtype))
-        return self._grad
+        recording, slot = active(), self._grad
+        if recording is not None:
+            recording.guard(lambda: self._grad is slot)
+        return slot
 
     def place_grad(self, slot: Array) -> None:
         """Gather gradients in this array from now on, beginning with what was gathered before."""
-        if self._grad is not None and self._grad_set:
+        if self._grad is not None and self._grad_known():
             self.backend.copy(self._grad, slot)
         self._grad = slot
 
     @property
     def grad_is_free(self) -> bool:
         """Will the next gradient overwrite the slot, rather than add to it?"""
-        return not self._grad_set
+        return not self._grad_known()
 
     def add_grad(self, grad: Array) -> None:
         slot = self.grad_slot()
-        if self._grad_set:
+        if self._grad_known():
             self.backend.forward(ARITHMETIC["add"], (slot, grad), {}, out=(slot,))
         elif grad is not slot:
             self.backend.copy(grad, slot)
-        self._grad_set = True
+        self.grad_state = True
 
     def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to the gradient of every leaf this tensor was computed from.
@@ -122,6 +144,7 @@ class Tensor(Operators):
 
     def numpy(self) -> np.ndarray:
         """The values on the host, without the graph. Shares memory with the tensor on host backends."""
+        refuse("a value is read on the host (.numpy(), .item(), float(), a comparison in `if`)")
         return self.backend.to_host(self.data)
 
     def item(self) -> float | int | bool:
@@ -168,7 +191,7 @@ class Tensor(Operators):
     def move(self, target: Backend, data: Array, grad: Array | None) -> None:
         """Live in these arrays from now on, still the same tensor."""
         self.backend, self.data, self._grad = target, data, grad
-        self._grad_set = self._grad_set and grad is not None
+        self._grad_state = self._grad_state and grad is not None
         self.version[0] += 1
 
     def moving(self, target: Backend) -> Callable[[], None]:
@@ -189,6 +212,7 @@ class Tensor(Operators):
         array = np.asarray(values)
         if array.shape != self.shape:
             raise ShapeError(f"assign: expected values {self.shape}; got {array.shape}")
+        refuse("a tensor is assigned values from the host. Do it between steps")
         self.backend.copy(self.backend.from_host(_host_array(array, self.dtype)), self.data)
         self.version[0] += 1
 
@@ -224,6 +248,7 @@ def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, r
     Raises DTypeError for what is no number.
     """
     place = backends.get(backend) if backend is not None else backends.current()
+    refuse("a tensor is made from numbers of the host. Make it before, or pass it as an argument")
     if dtype is not None:
         dtype = need_dtype("tensor", dtype)
     if isinstance(data, Tensor):
@@ -297,4 +322,5 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
                 raise DTypeError(f"expected a number that fits in {wanted}; got {value}. Convert with .astype() first")
         # Filled there: `2 * x` copies nothing to a GPU.
         return Tensor(place.full(Spec((), array.dtype if wanted is None else wanted), array.item()), place)
+    refuse("an array of the host enters an op. Pass it as an argument of the step")
     return Tensor(place.from_host(_host_array(array, wanted)), place)

@@ -56,6 +56,7 @@ class Batches:
         self._shift = backend.from_host(np.array(dataset.shift, dtype))
         self._x_slot = backend.empty(Spec((self.batch_size, *dataset.x.shape[1:]), dtype))
         self._y_slot = backend.empty(Spec((self.batch_size, *y.shape[1:]), y.dtype))
+        self._batches: dict[int, tuple[Tensor, Tensor]] = {}
         self._versions: tuple[list[int], list[int]] = [0], [0]  # the tape sees by them that a batch was overwritten
 
     def __len__(self) -> int:
@@ -73,11 +74,17 @@ class Batches:
         order: Array = self.backend.from_host(self.order(number))
         for i in range(start, len(self)):
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]
-            x, y = self._x_slot[: len(rows)], self._y_slot[: len(rows)]
-            self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(x,))
-            self.backend.forward(TAKE, (self._y, rows), {"axis": 0}, out=(y,))
-            batch = Tensor(x, self.backend), Tensor(y, self.backend)
-            for t, version in zip(batch, self._versions, strict=True):
+            x, y = self._batch(len(rows))
+            self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(x.data,))
+            self.backend.forward(TAKE, (self._y, rows), {"axis": 0}, out=(y.data,))
+            for version in self._versions:
                 version[0] += 1
+            yield x, y
+
+    def _batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """The first n rows of the slots, the same arrays every time: a recorded step goes by that."""
+        if n not in self._batches:
+            self._batches[n] = Tensor(self._x_slot[:n], self.backend), Tensor(self._y_slot[:n], self.backend)
+            for t, version in zip(self._batches[n], self._versions, strict=True):
                 t.version = version
-            yield batch
+        return self._batches[n]

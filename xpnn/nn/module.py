@@ -21,6 +21,7 @@ from xpnn.core import backend as backends
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.random import DEFAULT
+from xpnn.core.recording import active, module_changes
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
 from xpnn.errors import BackendError, ConfigError, ShapeError
 from xpnn.nn import init as initialisers
@@ -68,15 +69,26 @@ class Module:
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        module_changes[0] += 1
+
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """forward; NumPy arrays and lists of numbers take the backend and dtype of the parameters first."""
         given = [x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs]
         if named:
             named = {name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()}
+        recording = active()
+        if recording is not None:
+            recording.module(self._settings)
         out = self.forward(*given, **named)
         for watcher in _watchers:
             watcher(self, out)
         return out
+
+    def _settings(self) -> tuple[Any, ...]:
+        """The attributes that `forward` may decide by, but for tensors, which are looked at one by one."""
+        return tuple([(k, v if _is_plain(v) else id(v)) for k, v in vars(self).items()])
 
     def _beside_parameters(self, x: Any) -> Any:
         if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):

@@ -14,6 +14,7 @@ import numpy as np
 
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Spec
+from xpnn.core.recording import active
 from xpnn.core.tensor import Parameter
 from xpnn.errors import BackendError, ConfigError, DTypeError
 
@@ -97,8 +98,11 @@ class Arena:
 
     def changed(self) -> None:
         """Tell the tape that the weights are others now."""
+        recording = active()
         for p in self.parameters:
             p.version[0] += 1
+            if recording is not None:
+                recording.written(p.version)
 
     def moving(self, target: Backend) -> Callable[[], None]:
         """Copy everything to another backend; calling the answer makes arena and parameters live there.

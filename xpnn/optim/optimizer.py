@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from xpnn.core.op import Op, Spec
+from xpnn.core.recording import active
 from xpnn.core.select import CLIP
 from xpnn.core.tensor import Parameter
 from xpnn.errors import ConfigError
@@ -126,7 +127,9 @@ class Optimizer:
 
         A parameter whose requires_grad is False is frozen: neither it nor its state changes.
         """
-        arena = self.arena
+        arena, recording = self.arena, active()
+        if recording is not None:
+            recording.guard(self._settings)
         if any([p.arena is not arena for p in arena.parameters]):
             raise ConfigError(
                 f"{type(self).__name__}: another optimizer has taken over parameters of this one. Bind it to others"
@@ -140,18 +143,30 @@ class Optimizer:
         if self.clip_value is not None:
             backend.forward(CLIP, (gradients,), {"low": -self.clip_value, "high": self.clip_value}, out=(gradients,))
         if self.clip_norm is not None:
-            norm = backend.empty(Spec((), arena.dtype))
+            norm = backend.new(Spec((), arena.dtype))
             backend.forward(CLIP_NORM, (gradients,), {"limit": self.clip_norm}, out=(gradients, norm))
         lr, counters = arena.scalars["lr"], [arena.scalars[name] for name in ("step",) if name in self.op.inputs]
         stretches = arena.stretches()
         for part in stretches:
             p, g, *states = [flat[name][part] for name in ("parameters", "gradients", *self.states)]
             # Steps are counted once, whatever the number of stretches.
-            counted = counters if part is stretches[-1] else [backend.empty(Spec((), a.dtype)) for a in counters]
+            counted = counters if part is stretches[-1] else [backend.new(Spec((), a.dtype)) for a in counters]
             decayed = min(max(arena.decayed - part.start, 0), part.stop - part.start)
             attrs = {**self.attrs, "decayed": decayed}
             backend.forward(self.op, (p, g, *states, lr, *counters), attrs, out=(p, *states, *counted))
         arena.changed()
+
+    def _settings(self) -> tuple[Any, ...]:
+        """All that decides what a step does, but for the numbers in arrays."""
+        arena = self.arena
+        return (
+            *self.attrs.values(),
+            self.clip_value,
+            self.clip_norm,
+            id(arena),
+            arena.backend,
+            *[p.requires_grad and p.arena is arena for p in arena.parameters],
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps beside the weights: flat state arrays, "lr" and "step"."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xpnn import losses, optim
+from xpnn.core.plan import Captured
 from xpnn.core.tensor import Tensor
 from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
@@ -68,6 +69,7 @@ class Trainer(Evaluator):
             self.optimizer.bind(model)
         self._need_all_bound()
         self._meter = Meter(self.metrics)
+        self._captured = Captured(self._advance, borrow=True)
         self.history = History()
         self.epoch = self.step = 0
         self.stop = False
@@ -87,6 +89,11 @@ class Trainer(Evaluator):
                     f"Trainer: expected an optimizer of all parameters; it does not train {name}. "
                     "Use optimizer.bind(model)"
                 )
+
+    @property
+    def why_eager(self) -> str | None:
+        """Why the last step was not a replay of a recorded one (see `xpnn.capture`); None when it was."""
+        return self._captured.why_not
 
     # Training -----------------------------------------------------------------------------------------------------
 
@@ -143,6 +150,7 @@ class Trainer(Evaluator):
             self._run = {**run, "last": self.epoch + int(epochs)}
             self._batch, self._decided = 0, False
             self._meter.reset()
+        self._captured = Captured(self._advance, borrow=True)  # batches come in other arrays than last time
         self.model.input_format = fed
         self.validate_every, self.stop = validate_every, self._decided
         names = ["loss", *(metric.name for metric in self.metrics)]
@@ -172,13 +180,9 @@ class Trainer(Evaluator):
         bar.start(self.epoch + 1, first)
         for x, y in batches.epoch(self.epoch, first):
             self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, len(batches))
-            output = self.model(x)
-            loss = self.loss(output, y)
-            for callback in on_loss:
-                callback.on_loss(self, x, loss)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            for loss, output in self._captured.steps(x, y):  # noqa: B007 - the last ones are used below
+                for callback in on_loss:
+                    callback.on_loss(self, x, loss)
             self._meter.update(loss, output, y, len(x))
             self.step += 1
             self._batch += 1
@@ -195,6 +199,15 @@ class Trainer(Evaluator):
         seconds = time.perf_counter() - start
         samples = min((self._batch - first) * batches.batch_size, len(batches.dataset))
         self._end_epoch(validation, seconds, samples, bar)
+
+    def _advance(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """One step. It pauses where the loss can be looked at and nothing has changed yet."""
+        output = self.model(x)
+        loss = self.loss(output, y)
+        yield loss, output
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
 
     def _end_epoch(self, validation: Dataset | None, seconds: float, samples: int, bar: Progress) -> None:
         self.epoch += 1

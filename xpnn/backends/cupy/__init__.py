@@ -42,10 +42,6 @@ class CupyBackend(Backend):
         with _On(self, "empty"):
             return self.cupy.empty(spec.shape, spec.dtype)
 
-    def fill(self, out: Array, value: float) -> None:
-        with _On(self, "fill"):
-            out[...] = value
-
     def from_host(self, array: np.ndarray) -> Array:
         """A copy on this GPU, C-contiguous; the host array is free to change afterwards."""
         if not isinstance(array, (np.ndarray, np.generic)):
@@ -61,13 +57,13 @@ class CupyBackend(Backend):
     def owns(self, array: Any) -> bool:
         return isinstance(array, self.cupy.ndarray) and array.device.id == self.index
 
-    def copy(self, source: Array, out: Array) -> None:
-        for role, array in (("source", source), ("out", out)):
-            if not self.owns(array):
+    def set(self, out: Array, value: Any) -> None:
+        for role, array in (("source", value), ("out", out)):
+            if not isinstance(array, (int, float)) and not self.owns(array):
                 fix = f"Use backend.from_host(x), or .to('{self.device}') on a tensor"
                 raise BackendError(f"copy: expected {role} on {self.device}; got {describe(array)}. {fix}")
         with _On(self, "copy"):
-            out[...] = source
+            out[...] = value
 
     def here(self) -> _On:
         return _On(self, "array code")

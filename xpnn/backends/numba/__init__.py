@@ -16,6 +16,7 @@ class NumbaBackend(Backend):
     name = "numba"
     xp = np
     bindings = "xpnn.backends.numba"
+    replays = True
 
     def set_num_threads(self, n: int) -> None:
         from xpnn_kernels.numba import threads  # imports Numba
