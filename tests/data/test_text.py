@@ -40,25 +40,30 @@ def test_read_text(tmp_path):
     path.write_text(STORY[:870] + "Zoë" * 40, encoding="utf-8")
     train, test = data.read_text(path, sequence=5, streams=8)
     assert "Z" in train.characters  # a tenth, 99 of the 990 characters, is for testing
-    assert (len(train), len(test)) == (22 * 8, 2 * 8)
-    assert (test.characters, test.streams, test.name) == (train.characters, 8, str(path))
+    assert (train.x.shape, test.x.shape) == ((22 * 8, 5), (1, 50))
+    assert (test.characters, test.streams, test.name) == (train.characters, 1, str(path))
     assert train.format["characters"] == train.characters
     zipped = tmp_path / "a.gz"
     zipped.write_bytes(gzip.compress(path.read_bytes()))
     assert np.array_equal(data.read_text(zipped, 5, 8)[0].x, train.x)
 
 
+def test_what_is_held_out_is_cut_into_fewer_and_longer_windows():
+    test = texts.held_out(STORY, "abcdefghijklmnopqrstuvwxyz", sequence=10, streams=8)
+    assert (test.streams, test.x.shape) == (2, (2 * 5, 100))
+    assert texts.decode(test.x.reshape(5, 2, 100)[:, 1].ravel(), test.characters) == STORY[500:1000]
+
+
+@pytest.mark.parametrize(("length", "shape"), [(100, (1, 50)), (51, (1, 50)), (50, (1, 49)), (2, (1, 1))])
+def test_of_a_short_text_all_is_used(length, shape):
+    assert texts.held_out(STORY[:length], "abcdefghijklmnopqrstuvwxyz", sequence=5, streams=8).x.shape == shape
+
+
 def test_characters_that_training_does_not_have_are_left_out_of_the_test():
-    train = texts.windows("ab" * 50, sequence=5, streams=2)
-    test = texts.held_out("a€b" * 20, train)
-    assert texts.decode(test.x.reshape(-1, 2, 5)[:, 0].ravel(), "ab") == ("ab" * 10)[:15]
-    assert (test.streams, test.x.shape[1]) == (2, 5)
-
-
-@pytest.mark.parametrize(("length", "streams", "sequence"), [(7, 1, 5), (3, 1, 2), (2, 1, 1), (21, 4, 5), (26, 4, 5)])
-def test_a_short_held_out_part_has_fewer_and_shorter_streams(length, streams, sequence):
-    test = texts.held_out(STORY[:length], texts.windows(STORY, sequence=5, streams=4))
-    assert (test.streams, test.x.shape[1]) == (streams, sequence)
+    test = texts.held_out("a€b" * 20, "ab", sequence=1, streams=4)
+    assert texts.decode(test.x.ravel(), "ab") == "ab" * 15
+    with pytest.raises(DataError, match="0 characters"):
+        texts.held_out("€", "ab", sequence=1, streams=4)
 
 
 def test_encode_and_decode():

@@ -24,6 +24,8 @@ from xpnn.errors import ConfigError, DataError
 
 MOST_BYTES = 1 << 28
 """Of a file: its characters take sixteen times as much in memory, as inputs and as targets."""
+CONTEXT = 10
+"""Windows to evaluate with are so many times as long: each begins without a state, and its first guesses are poor."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,16 +49,16 @@ def read_text(path: AnyPath, sequence: int = 100, streams: int = 32, test: float
     Args:
         path: UTF-8 text, raw or gzip.
         sequence: T, the characters of a window: so far back go gradients.
-        streams: N, the windows of a batch. The test set has fewer where it is too short for as many.
+        streams: N, the windows of a batch.
         test: the share of the characters.
 
-    The vocabulary is the training part's; characters of the test part that are not in it are left out there.
+    The vocabulary is the training part's. The test set is cut into fewer and longer windows (see `held_out`).
 
     Raises DataError for a file that is no text, or too short; ConfigError for settings out of range.
     """
     train, held = cut(open_text(path), test, str(path))
     first = windows(train, sequence, streams, name=str(path))
-    return first, held_out(held, first)
+    return first, held_out(held, first.characters, sequence, streams, first.name)
 
 
 def open_text(path: AnyPath) -> str:
@@ -116,12 +118,15 @@ def windows(text: str, sequence: int, streams: int, characters: str | None = Non
     return Text(x, y, classes=len(characters), name=name, streams=streams, characters=characters)
 
 
-def held_out(text: str, train: Text) -> Text:
-    """The windows of another part of the same text, with as many streams of the same length as it has, or fewer."""
-    known = sum(map(text.count, train.characters))
-    sequence = min(train.x.shape[1], max(known - 1, 1))
-    streams = min(train.streams, max((known - 1) // sequence, 1))
-    return windows(text, sequence, streams, train.characters, train.name)
+def held_out(text: str, characters: str, sequence: int, streams: int, name: str = "text") -> Text:
+    """The windows of a text to evaluate with what was trained on windows and streams of this size.
+
+    Windows are CONTEXT times as long, a quarter as many abreast; shorter and fewer where the text is too short for one
+    of each stream. Characters that are not in the vocabulary are left out.
+    """
+    known = sum(map(text.count, characters))
+    sequence = max(min(CONTEXT * sequence, known - 1), 1)
+    return windows(text, sequence, max(min(streams // 4, (known - 1) // sequence), 1), characters, name)
 
 
 def encode(text: str, characters: str) -> np.ndarray:
