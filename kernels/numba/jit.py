@@ -31,6 +31,13 @@ class SourceKeyedCache(FunctionCache):
         return (*super()._index_key(sig, codegen), _STAMP)
 
 
+def settle(dispatcher, signature) -> None:
+    """Compile for these types and never again: Numba then converts what comes (read-only arrays, other strides)."""
+    dispatcher.disable_compile(False)
+    dispatcher.compile(signature)
+    dispatcher.disable_compile()
+
+
 def kernel(function=None, *, fastmath=FLAGS, parallel=False):
     """Compile a module-level function on first call (a closure would not be found in the cache again)."""
     if function is None:

@@ -15,6 +15,7 @@ from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, register_model
+from numba.np.arrayobj import populate_array
 
 TRIPLE, _, FEATURES = cpu_target.target_context.codegen().magic_tuple()  # Numba's disk cache is keyed on these
 WIDTH = 64 if "+avx512f" in FEATURES else 32 if "+avx2" in FEATURES else 16  # bytes
@@ -108,6 +109,29 @@ def zeros(rows, columns):
     def make(typing, array):
         tile = Tile(array.dtype, rows or WIDTH * 8 // array.dtype.bitwidth, columns)
         return tile(array), lambda context, builder, signature, values: ir.Constant(context.get_value_type(tile), None)
+
+    return make
+
+
+def scratch(vectors):
+    """An intrinsic: scratch(array) is a flat array of its dtype, unset and aligned to a vector, in the stack frame of
+    the function that calls it; gone when that returns. To be made at module level, and to be kept below 64 KB."""
+
+    @intrinsic
+    def make(typing, array):
+        flat = types.Array(array.dtype, 1, "C")
+        size, nbytes = array.dtype.bitwidth // 8, vectors * WIDTH
+
+        def generate(context, builder, signature, values):
+            with builder.goto_entry_block():  # there it costs nothing, and a loop cannot make the stack grow
+                memory = builder.alloca(ir.ArrayType(ir.IntType(8), nbytes))
+            memory.align = WIDTH
+            result = context.make_array(flat)(context, builder)
+            start, shape = builder.bitcast(memory, result.data.type), [WORD(nbytes // size)]
+            populate_array(result, start, shape, [WORD(size)], WORD(size), None)
+            return result._getvalue()
+
+        return flat(array), generate
 
     return make
 

@@ -8,7 +8,7 @@ import mmap
 import numpy as np
 import pytest
 
-from xpnn_kernels.numba import gemm
+from xpnn_kernels.numba import gemm, gemv
 
 SIZES = (0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 48, 49, 65, 100)
 SHAPES = ((64, 784, 300), (784, 64, 300), (64, 300, 10), (64, 10, 300), (1, 1000, 1), (257, 513, 259), (30, 1025, 63))
@@ -18,6 +18,7 @@ LAYOUTS = ("C", "T", "row", "any", "page")
 @pytest.fixture(autouse=True)
 def every_size_is_split(monkeypatch):
     monkeypatch.setattr(gemm, "SMALL", 0)
+    monkeypatch.setattr(gemv, "SMALL", 0)
 
 
 def at_the_end_of_a_page(shape, dtype):
@@ -82,6 +83,22 @@ def test_shapes_of_networks(shape, dtype):
     rng = np.random.default_rng(1)
     for layouts in (("C", "C"), ("T", "C"), ("C", "T"), ("page", "page")):
         check(rng, shape, dtype, layouts)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", ["C", "T", "page"])
+def test_one_row_and_one_column(dtype, layout):
+    rng = np.random.default_rng(3)
+    for K, N in ((0, 5), (1, 1), (3, 16), (4, 17), (1001, 70), (9, 1000)):
+        a, b = draw(rng, (1, K), dtype, "page"), draw(rng, (K, N), dtype, layout)
+        want, outs = a @ b, []
+        for threads in (1, 2, 3, 8):
+            row, column = (at_the_end_of_a_page(shape, dtype) for shape in ((1, N), (N, 1)))
+            gemm.matmul(a, b, row, threads)
+            gemm.matmul(b.T, a.T, column, threads)
+            outs += [row.tobytes(), column.tobytes()]
+            assert np.allclose(row, want, rtol=1e-4, atol=1e-4)
+        assert len(set(outs)) == 1, "the bits depend on the number of threads"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
