@@ -41,6 +41,49 @@ def _cross_entropy(logits, target, label_smoothing, reduction):
     return loss.reshape(logits.shape[:-1]) if reduction == "none" else loss
 
 
+def _padded(x, padding, value):
+    (top, bottom), (left, right) = padding
+    return F.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom), value=value)
+
+
+def _max_pool2d(x, window, stride, padding):
+    return F.max_pool2d(_padded(x, padding, -torch.inf), window, stride).permute(0, 2, 3, 1)
+
+
+def _avg_pool2d(x, window, stride, padding):
+    inside = _padded(torch.ones_like(x), padding, 0.0)
+    y, share = (F.avg_pool2d(a, window, stride) for a in (_padded(x, padding, 0.0), inside))
+    return (y / share).permute(0, 2, 3, 1)
+
+
+def _by_sequence(run, x, weights, states, lengths, reverse):
+    """PyTorch's recurrence, one sequence at a time: its packed sequences may not be empty."""
+    T, columns = x.shape[1], []
+    for n, steps in enumerate([T] * len(x) if lengths is None else lengths.tolist()):
+        y, after = x.new_zeros(1, 0, states[0].shape[1]), [s[n : n + 1] for s in states]
+        if steps:
+            own = x[n : n + 1, :steps].flip(1) if reverse else x[n : n + 1, :steps]
+            before = after[0][None] if len(after) == 1 else tuple(s[None] for s in after)
+            y, *after = run(own, before, weights, True, 1, 0.0, False, False, True)
+            y, after = y.flip(1) if reverse else y, [s[0] for s in after]
+        columns.append((F.pad(y, (0, 0, 0, T - steps)), *after))
+    return tuple(torch.cat(column) for column in zip(*columns, strict=True))
+
+
+def _rnn(x, w, u, b, h0, lengths=None, *, reverse, activation):
+    run = torch.rnn_tanh if activation == "tanh" else torch.rnn_relu
+    return _by_sequence(run, x, [w.T, u.T, b, torch.zeros_like(b)], [h0], lengths, reverse)
+
+
+def _lstm(x, w, u, b, h0, c0, lengths=None, *, reverse):
+    return _by_sequence(torch.lstm, x, [w.T, u.T, b, torch.zeros_like(b)], [h0, c0], lengths, reverse)
+
+
+def _gru(x, w, u, b, bn, h0, lengths=None, *, reverse):
+    second = torch.cat([torch.zeros_like(b[: 2 * len(bn)]), bn])
+    return _by_sequence(torch.gru, x, [w.T, u.T, b, second], [h0], lengths, reverse)
+
+
 def _half_sum_of_squares(y, t, reduction):
     loss = 0.5 * F.mse_loss(y, t, reduction="none").reshape(y.shape[0], -1).sum(1)
     return loss if reduction == "none" else getattr(loss, reduction)()
@@ -72,9 +115,14 @@ TWINS = {
     "hard_sigmoid": _hard_sigmoid,
     "step": lambda x: torch.heaviside(x, torch.zeros((), dtype=x.dtype)),
     "dense": _dense,
+    "rnn": _rnn,
+    "lstm": _lstm,
+    "gru": _gru,
     "softmax": lambda x: F.softmax(x, -1),
     "log_softmax": lambda x: F.log_softmax(x, -1),
     "cross_entropy": _cross_entropy,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
     "mean_squared_error": lambda y, t, reduction: F.mse_loss(y, t, reduction=reduction),
     "half_sum_of_squares": _half_sum_of_squares,
     "binary_cross_entropy": lambda y, t, reduction: F.binary_cross_entropy_with_logits(y, t, reduction=reduction),
@@ -111,12 +159,15 @@ def test_peer(op, case):
     inputs = [torch.from_numpy(np.array(x)) for x in s.inputs]
     for i in s.variables:
         inputs[i].requires_grad_()
-    out = twin(*inputs, **case.attrs)
-    _close(f"{s.title}: out", out.detach().numpy(), s.outs[0])
-    if s.variables and out.requires_grad:
-        out.backward(torch.from_numpy(np.array(s.douts[0])))
-        for i in s.variables:
-            _close(f"{s.title}: d{op.input_name(i)}", inputs[i].grad.numpy(), s.grads[i])
+    outs = twin(*inputs, **case.attrs)
+    outs = outs if isinstance(outs, tuple) else (outs,)
+    for i, (out, ours) in enumerate(zip(outs, s.outs, strict=True)):
+        _close(f"{s.title}: out {i}", out.detach().numpy(), ours)
+    if s.variables and outs[0].requires_grad:
+        douts = [torch.from_numpy(np.array(d)) for d in s.douts]
+        grads = torch.autograd.grad(outs, [inputs[i] for i in s.variables], douts, materialize_grads=True)
+        for i, grad in zip(s.variables, grads, strict=True):
+            _close(f"{s.title}: d{op.input_name(i)}", grad.numpy(), s.grads[i])
 
 
 def _close(name, theirs, ours):

@@ -120,7 +120,8 @@ def _record(name: str, infer: Any, forward: Any, backward: Any, kind: str) -> Op
                     ((2, 7, 8, 5), (3, 3), (2, 2), one),  # overlapping
                     ((1, 5, 7, 70), (3, 2), (1, 3), ((2, 0), (0, 1))),  # more columns apart than wide
                     ((2, 1, 9, 4), (1, 4), (1, 2), ((0, 0), (2, 1))),
-                    ((3, 17, 16, 2), (17, 16), (17, 16), none),  # more than 255 elements
+                    ((3, 17, 16, 2), (17, 16), (17, 16), none),  # more elements than a byte can name
+                    ((1, 32, 32, 33), (2, 2), (2, 2), none),  # enough for threads
                 )
             ),
         )

@@ -1,0 +1,132 @@
+"""Arithmetic between the tiles of `simd`, lane by lane, and tiles of small whole numbers (codes) in integer arrays.
+
+A code is a lane's floating-point value, a whole number, while it is in a register.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from xpnn_kernels.numba import simd
+from xpnn_kernels.numba.simd import I32, INT, WORD, _call, _pack, _splat, _start, _unpack
+
+
+def _lanewise(tile, function):
+    """A code generator: function(builder, a vector of every argument that is a tile, splat of one that is a number)."""
+
+    def generate(context, builder, signature, values):
+        columns = [
+            _unpack(builder, tile, value)
+            if isinstance(kind, simd.Tile)
+            else [_splat(builder, value, tile.lanes)] * (tile.rows * tile.columns)
+            for kind, value in zip(signature.args, values, strict=True)
+        ]
+        return _pack(builder, tile, [function(builder, *vectors) for vectors in zip(*columns, strict=True)])
+
+    return generate
+
+
+@intrinsic
+def full(typing, x, value):
+    """`value`, a number, in every lane of a tile like x."""
+    return x(x, x.dtype), _lanewise(x, lambda builder, x, value: value)
+
+
+@intrinsic
+def add(typing, x, y):
+    """x + y."""
+    return x(x, x), _lanewise(x, lambda builder, x, y: builder.fadd(x, y, simd.FUSED))
+
+
+@intrinsic
+def scale(typing, x, factor):
+    """x factor, a number."""
+    return x(x, x.dtype), _lanewise(x, lambda builder, x, factor: builder.fmul(x, factor, simd.FUSED))
+
+
+@intrinsic
+def larger(typing, x, best):
+    """The larger of the two, `best` where they are equal; the first that is NaN."""
+    return x(x, x), _lanewise(x, lambda builder, x, best: builder.select(_beats(builder, x, best), x, best))
+
+
+@intrinsic
+def code_of_larger(typing, x, best, code, codes):
+    """`code`, a number, where `larger` takes x; `codes` elsewhere."""
+    return x(x, x, x.dtype, x), _lanewise(
+        x, lambda builder, x, best, code, codes: builder.select(_beats(builder, x, best), code, codes)
+    )
+
+
+def _beats(builder, x, best):
+    return builder.and_(builder.fcmp_unordered(">", x, best), builder.fcmp_ordered("ord", best, best))
+
+
+def _codes(context, builder, tile, array, place, vectors):
+    """Store the vectors of codes, or load them if none are given, one row of the tile: as `simd._move`."""
+    target, index, count = place
+    whole_number = ir.IntType(array.dtype.bitwidth)
+    vector = ir.VectorType(whole_number, tile.lanes)
+    start, form = _start(context, builder, array, target, index), f"v{tile.lanes}i{array.dtype.bitwidth}.p0"
+    slot = cgutils.alloca_once(builder, ir.ArrayType(vector, tile.columns))
+    lane = ir.Constant(ir.VectorType(WORD, tile.lanes), list(range(tile.lanes)))
+
+    def move(plain):
+        for c in range(tile.columns):
+            at = builder.bitcast(builder.gep(start, [WORD(c * tile.lanes)]), vector.as_pointer())
+            left = _splat(builder, builder.sub(count, WORD(c * tile.lanes)), tile.lanes)
+            here = builder.gep(slot, [I32(0), I32(c)])
+            mask = None if plain else builder.icmp_signed("<", lane, left)
+            if vectors:
+                codes = builder.fptoui(vectors[c], vector)
+                if plain:
+                    builder.store(codes, at, align=1)
+                else:
+                    _call(builder, f"store.{form}", ir.VoidType(), codes, at, I32(1), mask)
+            elif plain:
+                builder.store(builder.load(at, align=1), here)
+            else:
+                none = ir.Constant(vector, None)
+                builder.store(_call(builder, f"load.{form}", vector, at, I32(1), mask, none), here)
+
+    with builder.if_else(builder.icmp_signed(">=", count, WORD(tile.columns * tile.lanes))) as (then, otherwise):
+        with then:
+            move(True)
+        with otherwise:
+            move(False)
+    return [builder.load(builder.gep(slot, [I32(0), I32(c)])) for c in range(tile.columns)]
+
+
+@intrinsic
+def store_codes(typing, tile, array, index, count):
+    """Codes as whole numbers, a tile of one row."""
+    return (
+        types.void(tile, array, INT, INT),
+        lambda context, builder, signature, values: (
+            _codes(context, builder, tile, array, values[1:], _unpack(builder, tile, values[0]))
+            and context.get_dummy_value()
+        ),
+    )
+
+
+@intrinsic
+def where_code(typing, tile, array, index, count, code):
+    """The lanes of a tile of one row whose code in the array is this one, 0 elsewhere."""
+
+    def generate(context, builder, signature, values):
+        vectors = _unpack(builder, tile, values[0])
+        found = _codes(context, builder, tile, array, values[1:4], None)
+        number = ir.IntType(array.dtype.bitwidth)
+        wanted = _splat(builder, builder.trunc(values[4], number), tile.lanes)
+        return _pack(
+            builder,
+            tile,
+            [
+                builder.select(builder.icmp_signed("==", codes, wanted), v, tile.zero)
+                for codes, v in zip(found, vectors, strict=True)
+            ],
+        )
+
+    return tile(tile, array, INT, INT, INT), generate
