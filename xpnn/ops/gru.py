@@ -16,7 +16,7 @@ SIGMOID = ACTIVATIONS["sigmoid"].value
 
 def _infer(x, w, u, b, bn, h0, lengths=None, *, reverse):
     floating = {"x": x, "w": w, "u": u, "b": b, "bn": bn, "h0": h0}
-    dtype = recurrent.need_shapes("gru", 3, floating, lengths, reverse)
+    dtype = recurrent.need_shapes("gru", 3, floating, lengths)
     (N, T, _), H = x.shape, u.shape[0]
     y = Spec((N, T, H), dtype)
     return Outline((y, Spec((N, H), dtype)), (Spec((N, T, 3 * H), dtype), y))
@@ -138,4 +138,4 @@ def gru(
     DTypeError.
     """
     x, more = recurrent.given("gru", x, w, u.shape[0], {"h0": h0}, lengths)
-    return apply(GRU, x, w, u, b, bn, *more, reverse=reverse)
+    return apply(GRU, x, w, u, b, bn, *more, reverse=bool(reverse))

@@ -16,7 +16,7 @@ SIGMOID = ACTIVATIONS["sigmoid"].value
 
 def _infer(x, w, u, b, h0, c0, lengths=None, *, reverse):
     floating = {"x": x, "w": w, "u": u, "b": b, "h0": h0, "c0": c0}
-    dtype = recurrent.need_shapes("lstm", 4, floating, lengths, reverse)
+    dtype = recurrent.need_shapes("lstm", 4, floating, lengths)
     (N, T, _), H = x.shape, u.shape[0]
     y, state = Spec((N, T, H), dtype), Spec((N, H), dtype)
     return Outline((y, state, state), (Spec((N, T, 4 * H), dtype), y))
@@ -137,4 +137,4 @@ def lstm(
     dh = dz u^T, dc = dc' f. Raises ShapeError, DTypeError.
     """
     x, more = recurrent.given("lstm", x, w, u.shape[0], {"h0": h0, "c0": c0}, lengths)
-    return apply(LSTM, x, w, u, b, *more, reverse=reverse)
+    return apply(LSTM, x, w, u, b, *more, reverse=bool(reverse))

@@ -13,10 +13,10 @@ import numpy as np
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Array, Cost, Namespace, Spec
 from xpnn.core.tensor import Tensor, as_tensor
-from xpnn.errors import ConfigError, DTypeError, ShapeError
+from xpnn.errors import DTypeError, ShapeError
 
 
-def need_shapes(name: str, gates: int, specs: dict[str, Spec], lengths: Spec | None, reverse: bool) -> np.dtype:
+def need_shapes(name: str, gates: int, specs: dict[str, Spec], lengths: Spec | None) -> np.dtype:
     """The dtype of it all, or an error. specs: x, w, u, b and whatever else must be (H,) or (N, H), by name."""
     dtype = need_floating(name, **specs)
     x, w, u = specs["x"].shape, specs["w"].shape, specs["u"].shape
@@ -38,8 +38,6 @@ def need_shapes(name: str, gates: int, specs: dict[str, Spec], lengths: Spec | N
         raise DTypeError(f"{name}: expected lengths of an integer dtype; got {lengths.dtype}")
     if lengths is not None and lengths.shape != (N,):
         raise ShapeError(f"{name}: expected lengths ({N},), one a sequence; got {lengths.shape}")
-    if not isinstance(reverse, bool):
-        raise ConfigError(f"{name}: expected reverse as True or False; got {reverse!r}")
     return dtype
 
 

@@ -22,7 +22,7 @@ def need_nonlinearity(name: str) -> None:
 
 
 def _infer(x, w, u, b, h0, lengths=None, *, reverse, activation):
-    dtype = recurrent.need_shapes("rnn", 1, {"x": x, "w": w, "u": u, "b": b, "h0": h0}, lengths, reverse)
+    dtype = recurrent.need_shapes("rnn", 1, {"x": x, "w": w, "u": u, "b": b, "h0": h0}, lengths)
     need_nonlinearity(activation)
     (N, T, _), H = x.shape, u.shape[0]
     return Outline((Spec((N, T, H), dtype), Spec((N, H), dtype)))
@@ -114,4 +114,4 @@ def rnn(
     DTypeError, ConfigError.
     """
     x, more = recurrent.given("rnn", x, w, u.shape[0], {"h0": h0}, lengths)
-    return apply(RNN, x, w, u, b, *more, reverse=reverse, activation=activation)
+    return apply(RNN, x, w, u, b, *more, reverse=bool(reverse), activation=activation)
