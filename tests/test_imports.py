@@ -17,6 +17,8 @@ ALLOWED = {
     "core": set(),
     "ops": {"core"},
     "nn": {"ops", "core"},
+    "models": {"nn", "ops", "core"},
+    "sampling": {"nn", "ops", "core"},
     "losses": {"nn", "ops", "core"},
     "optim": {"core", "ops"},
     "data": {"core"},
@@ -27,7 +29,10 @@ ALLOWED = {
     "doctor": {"core", "ops"},
     "baseline": set(),
     "train": {"losses", "nn", "optim", "data", "metrics", "ops", "core"},
-    "cli": {"train", "losses", "nn", "optim", "data", "metrics", "ops", "core", "check", "doctor", "baseline"},
+    "cli": {
+        *("train", "models", "sampling", "losses", "nn", "optim", "data", "metrics", "ops", "core"),
+        *("check", "doctor", "baseline"),
+    },
 }
 FACE = ("xpnn", "xpnn.__main__")  # the package's own face may show everything
 

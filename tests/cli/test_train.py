@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from xpnn import optim
 from xpnn.data import digits, write_idx
+from xpnn.train.progress import Progress
 
 from .conftest import call
 
@@ -105,17 +106,17 @@ def test_layers_are_given_one_by_one_or_as_a_list(xpnn):
 def test_an_interrupted_run_goes_on_to_the_same_weights(xpnn, monkeypatch, steps, presses):
     """Ctrl-C lets an update end and saves; a second one breaks off at once, and the last epoch's end is kept."""
     xpnn(*BRIEF, "--epochs", "3", "--checkpoint", "whole")
-    step, seen = optim.Adam.step, []
+    advance, seen = Progress.advance, []
 
-    def interrupted(self):
-        step(self)
+    def interrupted(self, samples):
+        advance(self, samples)
         seen.append(1)
         if len(seen) == steps:
             for _ in range(presses):
                 signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(optim.Adam, "step", interrupted)
+        patch.setattr(Progress, "advance", interrupted)
         result = call(*BRIEF, "--epochs", "3", "--checkpoint", "part")
     assert result.exit_code == 130
     assert "Traceback" not in result.output

@@ -1,4 +1,4 @@
-"""The command line: `xpnn train | evaluate | predict | doctor | backends | check`. One command a file.
+"""The command line: `xpnn train | evaluate | predict | sample | doctor | backends | check`. One command a file.
 
 What a command needs is imported inside it, so that `xpnn --help` is quick.
 """
@@ -15,11 +15,11 @@ from xpnn.cli.backends import command as backends
 from xpnn.cli.check import command as check
 from xpnn.cli.doctor import command as doctor
 from xpnn.cli.evaluate import command as evaluate
+from xpnn.cli.interrupt import INTERRUPTED
 from xpnn.cli.predict import command as predict
+from xpnn.cli.sample import command as sample
 from xpnn.cli.train import command as train
 from xpnn.errors import XpnnError
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class Commands(TyperGroup):
@@ -70,6 +70,7 @@ app = typer.Typer(
 app.command("train")(train)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("sample")(sample)
 app.command("doctor")(doctor)
 app.command("backends")(backends)
 app.command("check")(check)

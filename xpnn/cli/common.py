@@ -100,21 +100,29 @@ class Saved:
     path: str
     model: Module
     shape: tuple[int, ...]
+    """Of a sample; () where the file does not say."""
     classes: int
     scale: float | None
     shift: float
     data: str | None
     loss: str
     seed: int
+    characters: str
+    """The vocabulary of a model of a text; "" for other models."""
+
+    def need_labels(self) -> None:
+        """DataError for a model of a text."""
+        if self.characters:
+            raise DataError(f"{self.path}: was trained on a text; xpnn sample writes with it")
 
     def fit(self, data: Dataset) -> Dataset:
         """The data as this model was fed: its shape, scale and shift."""
-        if prod(data.x.shape[1:]) != prod(self.shape):
+        if self.shape and prod(data.x.shape[1:]) != prod(self.shape):
             mine = "x".join(map(str, self.shape))
             raise DataError(f"{data.name}: samples of {size_of(data)}; {self.path} was trained on {mine}")
         if (data.classes or 0) > self.classes:
             raise DataError(f"{data.name}: {data.classes} classes; {self.path} knows {self.classes}")
-        x = data.x.reshape(len(data), *self.shape)
+        x = data.x.reshape(len(data), *self.shape) if self.shape else data.x
         scale, shift = (data.scale, data.shift) if self.scale is None else (self.scale, self.shift)
         return replace(data, x=x, scale=scale, shift=shift, classes=None if data.y.ndim > 1 else self.classes)
 
@@ -133,17 +141,21 @@ def open_model(path: Path, backend: str) -> Saved:
         raise CheckpointError(f"{path}: expected a network with dense layers; there are none")
     state, told = contents.trainer or {}, contents.input
     try:
-        shape = tuple(int(n) for n in told.get("shape") or (dense[0].in_features,))
+        first = next(model.parameters()).shape
+        characters = str(told.get("characters", ""))
+        if characters and list(characters) != sorted({*characters})[: dense[-1].out_features]:
+            raise ValueError(f"{len(characters)} characters are not a vocabulary of {dense[-1].out_features}")
         return Saved(
             path=str(path),
             model=model,
-            shape=shape,
+            shape=tuple(int(n) for n in told.get("shape") or (first[:1] if len(first) == 2 else ())),
             classes=dense[-1].out_features,
             scale=float(told["scale"]) if "scale" in told else None,
             shift=float(told.get("shift", 0.0)),
             data=told.get("data"),
             loss=str(state.get("loss", "cross_entropy")),
             seed=int(state.get("seed", 0)),
+            characters=characters,
         )
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its description of the input is damaged: {error}") from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xpnn.cli.common import BackendOption, load_split, open_model, say, size_of
+from xpnn.cli.common import BackendOption, Saved, load_split, open_model, say, size_of
 from xpnn.errors import ConfigError
 
 
@@ -17,8 +17,8 @@ def command(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="mnist, digits, a .csv or .npz file, or a folder with IDX files. Default: what the model was trained "
-            "on.",
+            help="mnist, digits, a .csv or .npz file, a folder with IDX files, or a text for a model of texts. "
+            "Default: what the model was trained on.",
             show_default=False,
         ),
     ] = None,
@@ -27,7 +27,7 @@ def command(
     """Say how good a saved network is, class by class, and what it confuses.
 
     Counted is the test set of the data: for the data of the training what was kept for testing there, for other data
-    without a test set all of it.
+    without a test set all of it. Of a model of texts: how well it foresees each character.
 
     \b
     Examples:
@@ -47,6 +47,9 @@ def command(
     source = data or saved.data
     if source is None:
         raise ConfigError(f"{model}: does not say what it was trained on; give the data after it")
+    if saved.characters:
+        _evaluate_text(saved, source)
+        return
     if source == saved.data:
         test = load_split(source, saved.seed)[1]
     else:
@@ -68,6 +71,18 @@ def command(
     console = Console(highlight=False)
     console.print(_by_class(result))
     _print_confusions(console, result["confusion_matrix"])
+
+
+def _evaluate_text(saved: Saved, source: str) -> None:
+    from xpnn import metrics, optim
+    from xpnn.cli import textrecipe
+    from xpnn.train import Trainer
+
+    test = textrecipe.test_set(source, saved.characters, saved.shape[0], whole=source != saved.data)
+    result = Trainer(saved.model, optim.SGD(), "cross_entropy", metrics.Accuracy()).evaluate(test)
+    say("data", f"{source}: {test.x.size:,} characters")
+    say("accuracy", f"{100 * result['accuracy']:.2f} %")
+    say("loss", textrecipe.verdict(result).removeprefix("loss "))
 
 
 def _by_class(result: dict[str, Any]) -> Any:

@@ -35,6 +35,7 @@ def command(
       xpnn predict model.safetensors seven.png --show
     """
     saved = open_model(model, backend)
+    saved.need_labels()
     size = _side(saved)
     for image in images:
         _predict(saved, image, size, show)
@@ -46,7 +47,7 @@ def _side(saved: Saved) -> int:
     pixels = prod(saved.shape)
     side = isqrt(pixels)
     if side not in (8, 28) or pixels != side * side or saved.shape[-1] == 3:
-        shape = "x".join(map(str, saved.shape))
+        shape = "x".join(map(str, saved.shape)) or "samples of a shape that it does not tell"
         raise DataError(f"{saved.path}: was trained on {shape}; expected a network of 28x28 or 8x8 grey pixels")
     return side
 

@@ -1,24 +1,21 @@
-"""What `xpnn train` makes of its options: model, optimizer, targets, and settings that suit the data."""
+"""A classifier of labelled samples as `xpnn train` makes it: model, targets, and settings that suit the data."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from xpnn.cli.common import choose
-from xpnn.errors import ConfigError, DataError
+from xpnn.cli.common import choose, default_data, load_split, size_of
+from xpnn.cli.job import SCHEDULES, Job, Wishes, describe, is_text, make_optimizer
+from xpnn.errors import ConfigError, DataError, ShapeError
 
 if TYPE_CHECKING:
     from xpnn.data import Dataset
-    from xpnn.nn import Module
-    from xpnn.optim import Optimizer, Schedule
-
-MODELS = ("mlp",)
+    from xpnn.nn import Sequential
 
 
 class Defaults(NamedTuple):
-    """Settings for a kind of data; lr is Adam's, and the others' is a multiple of it."""
+    """Settings for a kind of network and data; lr is Adam's, and the others' is a multiple of it."""
 
     hidden: tuple[int, ...]
     epochs: int
@@ -28,20 +25,13 @@ class Defaults(NamedTuple):
     schedule: str
 
 
-MNIST = Defaults((300,), 5, 64, 1e-3, 0.0, "cosine")
+MNIST = {
+    "mlp": Defaults((300,), 5, 64, 1e-3, 0.0, "cosine"),
+    "cnn": Defaults((128,), 6, 64, 1e-3, 0.5, "cosine"),
+    "lenet5": Defaults((), 10, 64, 2e-3, 0.0, "cosine"),
+}
 DIGITS = Defaults((300, 100), 20, 32, 3e-3, 0.4, "constant")
 SMALL_SAMPLES = 10_000
-
-OPTIMIZERS = {
-    "sgd": ("SGD", 100.0),
-    "momentum": ("Momentum", 20.0),
-    "nesterov": ("Nesterov", 20.0),
-    "adagrad": ("AdaGrad", 10.0),
-    "rmsprop": ("RMSProp", 1.0),
-    "adam": ("Adam", 1.0),
-    "adamw": ("AdamW", 1.0),
-}
-"""The class in `xpnn.optim`, and how many times Adam's learning rate suits it."""
 
 SQUASHED = ("mean_squared_error", "half_sum_of_squares", "l1", "huber")
 """Losses between numbers: the outputs go through a sigmoid and the targets are 0.1 and 0.9, which it can reach."""
@@ -49,60 +39,80 @@ SQUASHED = ("mean_squared_error", "half_sum_of_squares", "l1", "huber")
 TARGETS = {"binary_cross_entropy": (0.0, 1.0), "perceptron": (-1.0, 1.0), **dict.fromkeys(SQUASHED, (0.1, 0.9))}
 
 
-def defaults_for(train: Dataset) -> Defaults:
+def job(source: str | None, wishes: Wishes) -> Job:
+    """The training that was asked for."""
+    from xpnn.core import random
+    from xpnn.losses import LOSSES
+
+    if is_text(source):
+        raise ConfigError(f"{wishes.model}: expected labelled samples; {source} is a text. Use --model char-lstm")
+    loss = choose("loss", wishes.loss or "cross_entropy", LOSSES)
+    train, test = default_data(wishes.seed) if source is None else load_split(source, wishes.seed)
+    usual = defaults_for(wishes.model, train)
+    train, test = (fit_targets(part, loss) for part in fit_inputs(train, test))
+    watched, held = test, ""
+    if wishes.validation is not None:
+        rest, watched = train.split(wishes.validation, wishes.seed)
+        train, held = replace(rest, name=train.name), f"{len(watched):,} validation, "
+    epochs, schedule = wishes.epochs or usual.epochs, wishes.schedule or usual.schedule
+    random.seed(wishes.seed)
+    network, about = build(wishes, usual, train, loss)
+    counts = f"{len(train):,} training, {held}{len(test):,} test samples of {size_of(train)}"
+    return Job(
+        train,
+        watched,
+        test,
+        network,
+        make_optimizer(wishes.optimizer, wishes.lr, usual.lr),
+        choose("schedule", schedule, SCHEDULES),
+        loss,
+        ("accuracy",),
+        epochs,
+        wishes.batch_size or usual.batch_size,
+        facts=(("data", f"{train.name}: {counts}"), ("model", about)),
+        verdict=lambda result: f"accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4g}",
+        next="xpnn evaluate",
+    )
+
+
+def defaults_for(model: str, train: Dataset) -> Defaults:
     """Settings that suit the data: tried ones for MNIST and the digits, careful ones for others."""
-    if train.name == "digits":
+    if train.name == "digits" and model == "mlp":
         return DIGITS
-    return MNIST if len(train) >= SMALL_SAMPLES else MNIST._replace(epochs=20, batch_size=32, schedule="constant")
+    usual = MNIST[model]
+    if len(train) >= SMALL_SAMPLES:
+        return usual
+    return usual._replace(epochs=20, batch_size=32, lr=1e-3, schedule="constant")
 
 
-def parse_hidden(values: list[str]) -> tuple[int, ...]:
-    """Sizes from "300", "300,100" or several of them; "0" means no hidden layer."""
-    words = [word.strip() for value in values for word in value.split(",")]
-    if words == ["0"]:
-        return ()
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise ConfigError(
-            f"--hidden: expected sizes above 0, as in 300 or 300,100, or 0 for none; got {', '.join(values)}"
-        )
-    return tuple(int(word) for word in words)
-
-
-def build_model(
-    name: str, train: Dataset, hidden: tuple[int, ...], activation: str, dropout: float, loss: str
-) -> Module:
-    """The network, with fresh weights, on the backend in use."""
-    from xpnn import nn
+def build(wishes: Wishes, usual: Defaults, train: Dataset, loss: str) -> tuple[Sequential, str]:
+    """The network, with fresh weights, on the backend in use; and what to say of it."""
+    from xpnn import models
     from xpnn.ops.activation import ACTIVATIONS
 
-    choose("model", name, MODELS)
-    choose("activation", activation, ACTIVATIONS)
-    if not 0 <= dropout < 1:
-        raise ConfigError(f"--dropout: expected a share from 0 up to 1; got {dropout}")
+    wishes.need_none("layers", "sequence")
+    wishes.need_share()
+    activation = choose("activation", wishes.activation or "relu", ACTIVATIONS)
+    hidden = wishes.sizes()
+    hidden = usual.hidden if hidden is None else hidden
+    dropout = usual.dropout if wishes.dropout is None else wishes.dropout
+    shape, output = train.x.shape[1:], "sigmoid" if loss in SQUASHED else None
     assert train.classes is not None
-    layers: list[nn.Module] = [nn.Flatten()]
-    inputs = prod(train.x.shape[1:])
-    for outputs in hidden:
-        layers.append(nn.Dense(inputs, outputs, activation=activation))
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-        inputs = outputs
-    layers.append(nn.Dense(inputs, train.classes, activation="sigmoid" if loss in SQUASHED else None))
-    return nn.Sequential(*layers)
-
-
-def make_schedule(name: str, epochs: int) -> Schedule:
-    """The course of the learning rate over a run."""
-    from xpnn import optim
-
-    return optim.Cosine(epochs) if choose("schedule", name, ("cosine", "constant")) == "cosine" else optim.Constant()
-
-
-def make_optimizer(name: str, lr: float | None, usual_lr: float) -> Optimizer:
-    from xpnn import optim
-
-    cls, times = OPTIMIZERS[choose("optimizer", name, OPTIMIZERS)]
-    return getattr(optim, cls)(lr=usual_lr * times if lr is None else lr)
+    try:
+        if wishes.model == "lenet5":
+            wishes.need_none("hidden", "dropout")
+            network = models.lenet5(shape, train.classes, activation, output)
+        else:
+            network = models.MODELS[wishes.model](shape, train.classes, hidden, activation, dropout, output)
+    except ShapeError as error:
+        raise DataError(f"{train.name}: {error}") from None
+    nonlinear = wishes.model != "mlp" or hidden
+    return network, describe(
+        wishes.model,
+        network,
+        activation if nonlinear else "",
+        f"dropout {dropout:g}" if dropout and hidden else "",
+    )
 
 
 def fit_targets(data: Dataset, loss: str) -> Dataset:
@@ -128,12 +138,3 @@ def fit_inputs(train: Dataset, test: Dataset) -> tuple[Dataset, Dataset]:
         return train, test
     mean, std = train.moments()
     return train.normalise(mean, std), test.normalise(mean, std)
-
-
-def describe_model(name: str, model: Module, hidden: tuple[int, ...], activation: str, dropout: float) -> str:
-    weights = [p for _, p in model.named_parameters()]
-    sizes = (weights[0].shape[0], *hidden, weights[-1].shape[-1])
-    parts = [f"{name} {'-'.join(map(str, sizes))}", activation] if hidden else [f"{name} {'-'.join(map(str, sizes))}"]
-    if dropout and hidden:
-        parts.append(f"dropout {dropout:g}")
-    return ", ".join([*parts, f"{sum(p.size for p in weights):,} parameters"])

@@ -129,12 +129,12 @@ def held_out(text: str, characters: str, sequence: int, streams: int, name: str 
     return windows(text, sequence, max(min(streams // 4, (known - 1) // sequence), 1), characters, name)
 
 
-def encode(text: str, characters: str) -> np.ndarray:
+def encode(text: str, characters: str, name: str = "text") -> np.ndarray:
     """The places (len(text),) int64 of the characters of a text in a vocabulary; DataError for those not in it."""
     ids = _places(text, characters)
     if (ids < 0).any():
         strange = dict.fromkeys(c for c, place in zip(text, ids, strict=True) if place < 0)
-        raise DataError(f"text: the vocabulary has no {', '.join(map(ascii, list(strange)[:10]))}")
+        raise DataError(f"{name}: the vocabulary has no {', '.join(map(ascii, list(strange)[:10]))}")
     return ids
 
 
