@@ -34,6 +34,24 @@ def _dense(x, w, b=None, *, activation):
     return _activation(activation)(x @ w if b is None else x @ w + b)
 
 
+def _conv2d(x, w, b=None, *, stride, padding, dilation, groups, activation, precision):
+    z = F.conv2d(_padded(x, padding, 0.0), w.permute(3, 2, 0, 1), b, stride, 0, dilation, groups)
+    return _activation(activation)(z).permute(0, 2, 3, 1)
+
+
+def _conv_transpose2d(x, w, b=None, *, stride, padding, output_padding, dilation, groups, activation):
+    w = w.permute(2, 3, 0, 1)
+    spread = [d * (k - 1) + (n - 1) * s for d, k, n, s in zip(dilation, w.shape[2:], x.shape[1:3], stride, strict=True)]
+    z = F.conv_transpose2d(x.permute(0, 3, 1, 2), w, None, stride, 0, 0, groups, dilation)
+    z = F.pad(z, (0, output_padding[1], 0, output_padding[0]))
+    rows, columns = (
+        slice(sides[0], size + 1 + more - sides[1])
+        for sides, size, more in zip(padding, spread, output_padding, strict=True)
+    )
+    z = z[:, :, rows, columns].permute(0, 2, 3, 1)
+    return _activation(activation)(z if b is None else z + b)
+
+
 def _cross_entropy(logits, target, label_smoothing, reduction):
     C = logits.shape[-1]
     flat = target.reshape(-1, C) if target.is_floating_point() else target.reshape(-1)
@@ -84,6 +102,11 @@ def _gru(x, w, u, b, bn, h0, lengths=None, *, reverse):
     return _by_sequence(torch.gru, x, [w.T, u.T, b, second], [h0], lengths, reverse)
 
 
+def _upsample2d(x, factor, mode):
+    options = {"align_corners": False} if mode == "bilinear" else {}
+    return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=factor, mode=mode, **options).permute(0, 2, 3, 1)
+
+
 def _half_sum_of_squares(y, t, reduction):
     loss = 0.5 * F.mse_loss(y, t, reduction="none").reshape(y.shape[0], -1).sum(1)
     return loss if reduction == "none" else getattr(loss, reduction)()
@@ -121,8 +144,11 @@ TWINS = {
     "softmax": lambda x: F.softmax(x, -1),
     "log_softmax": lambda x: F.log_softmax(x, -1),
     "cross_entropy": _cross_entropy,
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
+    "upsample2d": _upsample2d,
     "mean_squared_error": lambda y, t, reduction: F.mse_loss(y, t, reduction=reduction),
     "half_sum_of_squares": _half_sum_of_squares,
     "binary_cross_entropy": lambda y, t, reduction: F.binary_cross_entropy_with_logits(y, t, reduction=reduction),

@@ -16,6 +16,8 @@ from xpnn.ops.activation import (
     step,
     tanh,
 )
+from xpnn.ops.conv import conv1d, conv2d
+from xpnn.ops.conv_transpose import conv_transpose2d
 from xpnn.ops.dense import dense
 from xpnn.ops.dropout import dropout
 from xpnn.ops.gru import gru
@@ -38,11 +40,15 @@ from xpnn.ops.pool import (
 )
 from xpnn.ops.rnn import rnn
 from xpnn.ops.softmax import cross_entropy, log_softmax, softmax
+from xpnn.ops.upsample import upsample2d
 
 __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "binary_cross_entropy",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "dense",
     "dropout",
@@ -70,4 +76,5 @@ __all__ = [
     "softplus",
     "step",
     "tanh",
+    "upsample2d",
 ]

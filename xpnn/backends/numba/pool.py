@@ -20,7 +20,7 @@ def _shape(window, stride, padding):
     return (*window, *stride, padding[0][0], padding[1][0])
 
 
-def _run(rows, on_threads, image, output, arrays):
+def run(rows, on_threads, image, output, arrays):
     """One kernel, over the rows of `output`, on one thread or on all."""
     threads = pool.threads()
     if threads > 1 and image.size >= SPLIT:
@@ -42,22 +42,22 @@ def _countable(specs, attrs):
 
 def _max(outs, saved, x, *, window, stride, padding):
     arrays = x, outs[0], saved[0], _shape(window, stride, padding)
-    _run(kernels.largest_rows, kernels.largest, x, outs[0], arrays)
+    run(kernels.largest_rows, kernels.largest, x, outs[0], arrays)
 
 
 def _max_backward(dins, douts, kept, *, window, stride, padding):
     arrays = douts[0], kept.saved[0], dins[0], _shape(window, stride, padding)
-    _run(kernels.largest_back_rows, kernels.largest_back, dins[0], dins[0], arrays)
+    run(kernels.largest_back_rows, kernels.largest_back, dins[0], dins[0], arrays)
 
 
 def _avg(outs, saved, x, *, window, stride, padding):
     arrays = x, outs[0], True, _shape(window, stride, padding)
-    _run(kernels.average_rows, kernels.average, x, outs[0], arrays)
+    run(kernels.average_rows, kernels.average, x, outs[0], arrays)
 
 
 def _avg_backward(dins, douts, kept, *, window, stride, padding):
     arrays = douts[0], dins[0], True, _shape(window, stride, padding)
-    _run(kernels.average_back_rows, kernels.average_back, dins[0], dins[0], arrays)
+    run(kernels.average_back_rows, kernels.average_back, dins[0], dins[0], arrays)
 
 
 OVERRIDES = {

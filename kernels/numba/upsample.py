@@ -1,0 +1,88 @@
+"""Upsampling of images (N, H, W, C) along straight lines between pixels; copies of pixels are `pool.average_back`.
+
+forward reads x and writes y, four pixels of x for one of y; backward reads dy and writes dx, where each pixel adds up
+its share of all new pixels around it, so that nothing is written twice and threads do not meet. A share of the rows a
+thread; bound by the loads, which L1 serves, two vectors a cycle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from xpnn_kernels.numba import simd, vector
+from xpnn_kernels.numba.jit import kernel
+
+zeros = simd.zeros(1, 1)
+
+
+@kernel
+def _place(o, factor, size):
+    """Where the new pixel o lies between the old ones."""
+    return min(max((o + 0.5) / factor - 0.5, 0.0), size - 1.0)
+
+
+@kernel
+def _neighbours(o, factor, size):
+    """The old pixels that the new pixel o lies between, and how far from the first of them (one pixel is 1)."""
+    s = _place(o, factor, size)
+    low = np.intp(s)
+    share = s - low
+    return low, low + 1 if share > 0 else low, share  # a pixel without a share may be NaN
+
+
+@kernel
+def bilinear_rows(x, y, factor, r0, r1):
+    """The rows r0..r1 of y (a row is n OH + oh)."""
+    _, H, W, C = x.shape
+    _, OH, OW, _ = y.shape
+    for row in range(r0, r1):
+        h0, h1, s = _neighbours(row % OH, factor[0], H)
+        image = row // OH * H
+        for ow in range(OW):
+            w0, w1, t = _neighbours(ow, factor[1], W)
+            for c in range(0, C, simd.WIDTH // y.itemsize):
+                total = zeros(y)
+                for h, share in ((h0, 1 - s), (h1, s)):
+                    a = simd.load(total, x, ((image + h) * W + w0) * C + c, 0, 1, C - c)
+                    b = simd.load(total, x, ((image + h) * W + w1) * C + c, 0, 1, C - c)
+                    total = vector.add(total, vector.scale(a, share * (1 - t)))
+                    total = vector.add(total, vector.scale(b, share * t))
+                simd.store(total, y, (row * OW + ow) * C + c, 0, 1, C - c)
+
+
+@kernel
+def bilinear_back_rows(dy, dx, factor, r0, r1):
+    """The rows r0..r1 of dx (a row is n H + h)."""
+    _, H, W, C = dx.shape
+    _, OH, OW, _ = dy.shape
+    FH, FW = factor
+    for row in range(r0, r1):
+        image, h = row // H * OH, row % H
+        i0, i1 = max(0, h * FH - FH // 2), min(OH, (h + 1) * FH + FH // 2)
+        for w in range(W):
+            j0, j1 = max(0, w * FW - FW // 2), min(OW, (w + 1) * FW + FW // 2)
+            for c in range(0, C, simd.WIDTH // dx.itemsize):
+                total = zeros(dx)
+                for i in range(i0, i1):
+                    share = 1 - abs(_place(i, FH, H) - h)
+                    for j in range(j0, j1):
+                        d = simd.load(total, dy, ((image + i) * OW + j) * C + c, 0, 1, C - c)
+                        total = vector.add(total, vector.scale(d, share * (1 - abs(_place(j, FW, W) - w))))
+                simd.store(total, dx, (row * W + w) * C + c, 0, 1, C - c)
+
+
+@kernel(parallel=True)
+def bilinear(threads, x, y, factor):
+    rows = y.shape[0] * y.shape[1]
+    for thread in prange(threads):
+        t = np.intp(thread)  # Numba's is unsigned
+        bilinear_rows(x, y, factor, t * rows // threads, (t + 1) * rows // threads)
+
+
+@kernel(parallel=True)
+def bilinear_back(threads, dy, dx, factor):
+    rows = dx.shape[0] * dx.shape[1]
+    for thread in prange(threads):
+        t = np.intp(thread)
+        bilinear_back_rows(dy, dx, factor, t * rows // threads, (t + 1) * rows // threads)
