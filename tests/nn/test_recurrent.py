@@ -44,7 +44,10 @@ def test_parameters():
     lstm = nn.LSTM(3, 4, layers=2, bidirectional=True)
     shapes = {name: p.shape for name, p in lstm.named_parameters()}
     assert shapes == {
-        "w.0": (3, 16), "w.1": (3, 16), "w.2": (8, 16), "w.3": (8, 16),
+        "w.0": (3, 16),
+        "w.1": (3, 16),
+        "w.2": (8, 16),
+        "w.3": (8, 16),
         **{f"u.{k}": (4, 16) for k in range(4)},
         **{f"b.{k}": (16,) for k in range(4)},
     }
@@ -277,6 +280,17 @@ def test_a_recorded_step_carries_the_state_on(kind):
     assert losses_a == losses_b
     for name, value in state_a.items():
         np.testing.assert_array_equal(value, state_b[name], err_msg=name)
+
+
+def test_the_carried_state_serves_a_model_in_float64(place):
+    """The buffer stays float32, as descriptions say."""
+    layer = wide(nn.LSTM(I, H, stateful=N))
+    x = series()
+    y = layer(x[:, :3])
+    state = nn.State(tuple(xpnn.tensor(s.numpy().astype("f8")) for s in part) for part in layer.carried)
+    close(layer(x[:, 3:]), layer(x[:, 3:], state)[0])
+    assert y.dtype == np.float64
+    assert nn.describe(layer) is not None
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -183,13 +184,14 @@ class Recurrent(Module):
                 update(COPY, slot, Tensor(slot.backend.full(Spec(slot.shape, slot.dtype), 0), slot.backend))
 
     def _carried_for(self, x: Tensor) -> list[tuple[Tensor, ...]]:
-        """The carried state in memory of its own: backward reads it after the next one has overwritten it."""
+        """The carried state in our dtype, and in memory of its own: backward reads it when it has been overwritten."""
         if x.shape[0] != self.stateful:
             raise ShapeError(
                 f"{type(self).__name__}: expected batches of {self.stateful} sequences, whose state is carried on; "
                 f"got {x.shape[0]}"
             )
-        return [tuple(apply(COPY, slot, slot) for slot in slots) for slots in self.carried]
+        like = self.initial_state(self.stateful)
+        return [tuple(map(partial(apply, COPY), part, slots)) for part, slots in zip(like, self.carried, strict=True)]
 
     def _need_state(self, state: Any) -> Any:
         """The state, part by part; zeros where there is none."""
