@@ -255,7 +255,7 @@ class Backend:
 
         written = [None if view else t for t, view in zip(targets, views, strict=True)]
         recording.made(*[t for t, s in zip(targets, slots, strict=True) if s is None])
-        recording.call(kind, self, (lambda: None) if all(views) else again, reads, written)
+        recording.call(kind, self, None if all(views) else again, reads, written)
         return targets
 
     def _scratch(self, work: dict[str, tuple[Spec, ...]], phase: str) -> dict[str, tuple[Array, ...]]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,7 @@ class Captured:
         """
         with self._turn:
             place, tensors, key = self._arguments(inputs)
-            if not place.replays:
-                self.why_not = f"{place.device} computes with the array library, which allocates its results"
-            elif active() is not None:
+            if active() is not None:
                 self.why_not = "it is part of another captured step"
             elif self._misses < TRIES:
                 plan = self._plan(key, tensors)
@@ -130,6 +129,8 @@ class Captured:
         recording = Recording()
         slots = tensors if self.borrow else [_copy(t) for t in tensors]
         recording.made(*[t.data for t in slots])
+        for function in (self.function, *[x for x in inputs if callable(x)]):
+            recording.guard(partial(_outside, function))
         plan, arguments = Plan(recording, slots), iter(slots)
         given = [next(arguments) if isinstance(x, (Tensor, np.ndarray)) else x for x in inputs]
         if any([t.requires_grad for t in tensors]):
@@ -176,11 +177,12 @@ def capture(function: Callable[..., Any], strict: bool = False) -> Captured:
 
     function: takes tensors, arrays, numbers or text; what it returns are tensors, or tuples, lists or dicts of them.
     Arrays are copied to where the plan wants them, numbers are part of the plan (another number, another plan). Its
-    first two calls run as they are, the others make the same kernel calls on the same arrays, as long as all that the
-    program reads stays as it was: modules, optimizers, shapes, places. Otherwise it runs as it is again, and `why_not`
-    says why; strict: CaptureError instead, after the step has been done. What changes from step to step must be in
-    tensors: the learning rate of an optimizer, random streams and running statistics are. Values cannot be read on the
-    host inside. Results are copies, outside any graph. Steps are the same bit for bit, replayed or not.
+    first two calls run as they are, the others make the same kernel calls on the same arrays, as long as what it reads
+    stays as it was: modules, optimizers, shapes, places, numbers in variables around it (not those inside of lists and
+    objects that are no modules). Otherwise it runs as it is again, and `why_not` says why; strict: CaptureError instead,
+    after the step has been done. What changes from step to step should be in tensors: the learning rate of an optimizer,
+    random streams and running statistics are. Values cannot be read on the host inside. Results are copies, outside any
+    graph. Steps are the same bit for bit, replayed or not.
 
     >>> import xpnn
     >>> double = xpnn.capture(lambda x: x * 2)
@@ -195,6 +197,23 @@ _END = object()
 
 def _once(function: Callable[..., Any], arguments: list[Any]) -> Iterator[Any]:
     yield function(*arguments)
+
+
+def _outside(function: Any) -> tuple[Any, ...]:
+    """The numbers, text and the like that a function reads from around it (itself, not the functions it calls)."""
+    if isinstance(function, partial):
+        return *_plain(function.args), *_plain(function.keywords.values()), *_outside(function.func)
+    function = getattr(function, "__func__", function)  # of a method; its object has a say as a Module, or none
+    if not inspect.isfunction(function):
+        return ()
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    names = function.__code__.co_names
+    known = function.__globals__
+    return *_plain(cells), *_plain([known.get(name) for name in names])
+
+
+def _plain(values: Iterable[Any]) -> list[Any]:
+    return [v if isinstance(v, (bool, int, float, str)) or v is None else id(v) for v in values]
 
 
 def _copy(t: Tensor) -> Tensor:

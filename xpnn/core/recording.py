@@ -99,17 +99,20 @@ class Recording:
         self,
         kind: Any,
         place: Backend,
-        function: Callable[[], Any],
+        function: Callable[[], Any] | None,
         reads: Sequence[Array | None],
         writes: Sequence[Array | None],
     ) -> None:
-        """A call that was made, on which arrays; kind says in the signature what it was."""
+        """A call that was made, on which arrays; kind says in the signature what it was. None: nothing to do again."""
         labels = tuple([self._label(place, a) for a in reads]), tuple([self._label(place, a) for a in writes])
         self.signature.append((kind, *labels))
         self._alive += [*reads, *writes]
+        if not place.replays:
+            refuse(f"{place.device} computes with the array library, which allocates its results")
         if any([id(a) in self._constants for a in writes]):
             refuse("an array that was made as a constant is written. Make it outside of the step")
-        self.segments[-1].append(function)
+        if function is not None:
+            self.segments[-1].append(function)
 
     def _label(self, place: Backend, array: Array | None) -> Any:
         if array is None:

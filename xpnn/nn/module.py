@@ -81,6 +81,8 @@ class Module:
         recording = active()
         if recording is not None:
             recording.module(self._settings)
+            if any([isinstance(v, (list, dict)) for v in vars(self).values()]):
+                recording.guard(self._contents)  # these change without an attribute being set
         out = self.forward(*given, **named)
         for watcher in _watchers:
             watcher(self, out)
@@ -89,6 +91,11 @@ class Module:
     def _settings(self) -> tuple[Any, ...]:
         """The attributes that `forward` may decide by, but for tensors, which are looked at one by one."""
         return tuple([(k, v if _is_plain(v) else id(v)) for k, v in vars(self).items()])
+
+    def _contents(self) -> list[Any]:
+        """What is in the lists and dicts among the attributes."""
+        held = [v for v in vars(self).values() if isinstance(v, (list, dict))]
+        return [v if _is_plain(v) else id(v) for h in held for v in (h.values() if isinstance(h, dict) else h)]
 
     def _beside_parameters(self, x: Any) -> Any:
         if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):

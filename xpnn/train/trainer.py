@@ -180,7 +180,7 @@ class Trainer(Evaluator):
         bar.start(self.epoch + 1, first)
         for x, y in batches.epoch(self.epoch, first):
             self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, len(batches))
-            for loss, output in self._captured.steps(x, y):  # noqa: B007 - the last ones are used below
+            for loss, output in self._captured.steps(self.model, self.loss, x, y):  # noqa: B007 - the last ones are used below
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
             self._meter.update(loss, output, y, len(x))
@@ -200,10 +200,12 @@ class Trainer(Evaluator):
         samples = min((self._batch - first) * batches.batch_size, len(batches.dataset))
         self._end_epoch(validation, seconds, samples, bar)
 
-    def _advance(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _advance(
+        self, model: Module, loss_of: Callable[[Tensor, Any], Tensor], x: Tensor, y: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """One step. It pauses where the loss can be looked at and nothing has changed yet."""
-        output = self.model(x)
-        loss = self.loss(output, y)
+        output = model(x)
+        loss = loss_of(output, y)
         yield loss, output
         self.optimizer.zero_grad()
         loss.backward()
