@@ -15,12 +15,22 @@ from xpnn.nn.module import parameter
 
 EXAMPLES = {
     "Activation": [nn.Activation("softmax")],
+    "Conv1d": [nn.Conv1d(3, 4, 5), nn.Conv1d(4, 2, 3, 2, (2, 0), 2, 2, "relu", False)],
+    "Conv2d": [nn.Conv2d(1, 2, 3, activation="relu"), nn.Conv2d(4, 6, (3, 2), 2, ((1, 0), (0, 1)), groups=2)],
+    "ConvTranspose2d": [nn.ConvTranspose2d(3, 2, 2), nn.ConvTranspose2d(4, 6, (3, 2), 2, 1, 1, groups=2, bias=False)],
+    "AvgPool1d": [nn.AvgPool1d(2), nn.AvgPool1d(3, 1, (1, 0))],
+    "AvgPool2d": [nn.AvgPool2d(2), nn.AvgPool2d((3, 2), 1, ((1, 0), (0, 1)))],
     "Dense": [nn.Dense(3, 4), nn.Dense(1, 2, activation="relu", bias=False, init="normal"), nn.Dense(2, 2, "step")],
     "Dropout": [nn.Dropout(), nn.Dropout(0.25)],
     "Flatten": [nn.Flatten()],
     "GRU": [nn.GRU(3, 4), nn.GRU(3, 2, bidirectional=True, layers=2), nn.GRU(3, 2, stateful=2)],
+    "GlobalAvgPool": [nn.GlobalAvgPool()],
+    "GlobalMaxPool": [nn.GlobalMaxPool()],
     "LSTM": [nn.LSTM(3, 4), nn.LSTM(1, 2, 3, True, 0.5, "last"), nn.LSTM(3, 2, layers=2, stateful=3)],
+    "MaxPool1d": [nn.MaxPool1d(2), nn.MaxPool1d(3, 2, "same")],
+    "MaxPool2d": [nn.MaxPool2d(2), nn.MaxPool2d((3, 2), (2, 1), "same")],
     "RNN": [nn.RNN(3, 4), nn.RNN(1, 2, activation="relu", layers=2, dropout=0.1)],
+    "Upsample": [nn.Upsample(2), nn.Upsample((2, 3), "bilinear")],
 }
 
 

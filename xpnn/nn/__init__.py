@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from xpnn.errors import hint
 from xpnn.nn import init
 from xpnn.nn.config import build, describe
+from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
 from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.lstm import LSTM
 from xpnn.nn.module import Module, watching
+from xpnn.nn.pool import AvgPool1d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d, Upsample
 from xpnn.nn.recurrent import State
 from xpnn.nn.rnn import RNN
 
@@ -20,12 +22,22 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "AvgPool1d",
+    "AvgPool2d",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "Sequential",
     "State",
+    "Upsample",
     "build",
     "describe",
     "init",

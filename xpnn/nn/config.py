@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 from xpnn.errors import ConfigError, unknown
+from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
 from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
@@ -27,6 +28,9 @@ LAYERS: dict[str, type[Module]] = {
         LSTM,
         RNN,
         Activation,
+        Conv1d,
+        Conv2d,
+        ConvTranspose2d,
         Dense,
         Dropout,
         Flatten,
@@ -73,9 +77,19 @@ def _settings(module: Any, depth: int = 0) -> dict[str, Any] | None:
     name = type(module).__name__
     if name not in LAYERS or LAYERS[name] is not type(module):
         return None
-    config = module.config()
-    plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in config.values())
-    return {"type": name, **config} if plain else None
+    config = {key: _listed(value) for key, value in module.config().items()}
+    return {"type": name, **config} if all(_plain(value) for value in config.values()) else None
+
+
+def _listed(value: Any) -> Any:
+    """JSON has lists only: what a layer takes as a tuple it takes as a list too."""
+    return [_listed(entry) for entry in value] if isinstance(value, (tuple, list)) else value
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_plain(entry) for entry in value)
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def outline(description: Any, prefix: str = "", depth: int = 0) -> Held:
