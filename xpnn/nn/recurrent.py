@@ -33,6 +33,13 @@ class State(tuple[tuple[Tensor, ...], ...]):
         return State(tuple(t.detach() for t in part) for part in self)
 
 
+def begin_anew(model: Module) -> None:
+    """Reset the state that recurrent layers of a model carry from batch to batch: its sequences begin anew."""
+    for _, layer in model.named_modules():
+        if isinstance(layer, Recurrent):
+            layer.reset()
+
+
 class Recurrent(Module):
     """The base of RNN, LSTM and GRU; see `LSTM` for the arguments."""
 

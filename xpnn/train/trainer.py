@@ -16,6 +16,7 @@ from xpnn.errors import BackendError, ConfigError
 from xpnn.metrics import Metric
 from xpnn.metrics import get as get_metric
 from xpnn.nn import Module
+from xpnn.nn.recurrent import begin_anew
 from xpnn.optim import Optimizer
 from xpnn.train import resume as resuming
 from xpnn.train.callbacks import Callback, Row
@@ -177,6 +178,8 @@ class Trainer(Evaluator):
         on_settled = _overridden(self.callbacks, "on_settled")
         start, first = time.perf_counter(), self._batch
         self.model.train()
+        if not first:
+            begin_anew(self.model)
         bar.start(self.epoch + 1, first)
         for x, y in batches.epoch(self.epoch, first):
             self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, len(batches))
