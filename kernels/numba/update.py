@@ -1,10 +1,12 @@
-"""Optimizer steps: one pass over the flat arrays, in place.
+"""Optimizer steps: one pass over the flat arrays, in place, a stretch of them on each thread.
 
-Adam reads p, g, m, v and writes p, m, v: 28 bytes an element in float32, and nothing else moves; bound by memory. One
-core took 39 us for 238,510 elements, 170 GB/s from L2 and L3. The scalars come as float64 and are rounded once.
+Adam reads p, g, m, v and writes p, m, v: 28 bytes an element in float32, and nothing else moves; bound by memory and,
+while the arrays are in cache, by its root and its quotient. Every thread has the same elements at every step, so they
+stay in its own cache. 1M elements on two cores, against PyTorch's fused kernels (its time / ours): Adam 2.1, momentum
+2.2; SGD takes 0.05 ms, a root 0.15.
 
-`decayed` is the number of leading elements that the penalties and weight decay reach; where there are some, they have a
-pass of their own, so that the plain loops keep their vector form.
+One function holds all rules, so that there is one parallel kernel, and picks by code outside of the loops. Scalars come
+as float64 and are rounded once.
 """
 
 from __future__ import annotations
@@ -16,96 +18,77 @@ from numba import prange
 
 from xpnn_kernels.numba.jit import kernel
 
-
-@kernel
-def penalise(p, g, l1, l2, decayed):
-    """g += l2 p + l1 sign(p) over the first `decayed` elements."""
-    a, b = p.dtype.type(l1), p.dtype.type(l2)
-    zero = p.dtype.type(0)
-    for i in range(decayed):
-        sign = a if p[i] > zero else (-a if p[i] < zero else zero)
-        g[i] += b * p[i] + sign
+SGD, MOMENTUM, NESTEROV, ROOT, ADAM, SCALE, PENALISE = range(7)
+LINE = 64  # elements; a stretch is whole cache lines
 
 
 @kernel
-def sgd(p, g, lr):
-    rate = p.dtype.type(lr)
-    for i in range(p.size):
-        p[i] -= rate * g[i]
+def stretch(rule, p, g, s, t, lr, a, b, eps):
+    """One rule on one thread; arrays that a rule has no use for may be empty.
 
-
-@kernel
-def momentum(p, g, v, lr, momentum, nesterov):
-    rate, mu = p.dtype.type(lr), p.dtype.type(momentum)
-    if nesterov:
+    SGD       p -= lr g
+    MOMENTUM  s = a s + g; p -= lr s
+    NESTEROV  s = a s + g; p -= lr (g + a s)
+    ROOT      s = a s + b g^2; p -= lr g / (sqrt(s) + eps)
+    ADAM      s = a s + (1 - a) g; t = b t + (1 - b) g^2; p -= lr s / (sqrt(t) + eps)
+    SCALE     p = lr g
+    PENALISE  p = g + b s + a sign(s): for the gradient in g, of the parameters in s
+    """
+    kind = p.dtype.type
+    rate, a0, b0, small = kind(lr), kind(a), kind(b), kind(eps)
+    if rule == SGD:
         for i in range(p.size):
-            v[i] = mu * v[i] + g[i]
-            p[i] -= rate * (g[i] + mu * v[i])
-    else:
+            p[i] -= rate * g[i]
+    elif rule == MOMENTUM:
         for i in range(p.size):
-            v[i] = mu * v[i] + g[i]
-            p[i] -= rate * v[i]
-
-
-@kernel
-def adagrad(p, g, s, lr, eps):
-    rate, small = p.dtype.type(lr), p.dtype.type(eps)
-    for i in range(p.size):
-        s[i] += g[i] * g[i]
-        p[i] -= rate * g[i] / (p.dtype.type(math.sqrt(s[i])) + small)
-
-
-@kernel
-def rmsprop(p, g, s, lr, rho, eps):
-    rate, old, small = p.dtype.type(lr), p.dtype.type(rho), p.dtype.type(eps)
-    new = p.dtype.type(1 - rho)
-    for i in range(p.size):
-        s[i] = old * s[i] + new * g[i] * g[i]
-        p[i] -= rate * g[i] / (p.dtype.type(math.sqrt(s[i])) + small)
-
-
-@kernel
-def adam(p, g, m, v, lr, step, beta1, beta2, eps):
-    """step: how many were done before; the corrections are computed in float64."""
-    rate, small = p.dtype.type(lr), p.dtype.type(eps)
-    b1, b2 = p.dtype.type(beta1), p.dtype.type(beta2)
-    a1, a2 = p.dtype.type(1 - beta1), p.dtype.type(1 - beta2)
-    c1 = p.dtype.type(1 / (1 - beta1 ** (step + 1)))
-    c2 = p.dtype.type(1 / (1 - beta2 ** (step + 1)))
-    for i in range(p.size):
-        m[i] = b1 * m[i] + a1 * g[i]
-        v[i] = b2 * v[i] + a2 * g[i] * g[i]
-        p[i] -= rate * (m[i] * c1) / (p.dtype.type(math.sqrt(v[i] * c2)) + small)
+            s[i] = a0 * s[i] + g[i]
+            p[i] -= rate * s[i]
+    elif rule == NESTEROV:
+        for i in range(p.size):
+            s[i] = a0 * s[i] + g[i]
+            p[i] -= rate * (g[i] + a0 * s[i])
+    elif rule == ROOT:
+        for i in range(p.size):
+            s[i] = a0 * s[i] + b0 * g[i] * g[i]
+            p[i] -= rate * g[i] / (kind(math.sqrt(s[i])) + small)
+    elif rule == ADAM:
+        a1, b1 = kind(1 - a), kind(1 - b)
+        for i in range(p.size):
+            s[i] = a0 * s[i] + a1 * g[i]
+            t[i] = b0 * t[i] + b1 * g[i] * g[i]
+            p[i] -= rate * s[i] / (kind(math.sqrt(t[i])) + small)
+    elif rule == SCALE:
+        for i in range(p.size):
+            p[i] = rate * g[i]
+    elif rule == PENALISE:
+        zero = kind(0)
+        for i in range(p.size):
+            sign = a0 if s[i] > zero else (-a0 if s[i] < zero else zero)
+            p[i] = g[i] + (b0 * s[i] + sign)
 
 
 @kernel(parallel=True)
-def adam_on(threads, p, g, m, v, lr, step, beta1, beta2, eps):
-    """The same, a stretch of whole cache lines a thread."""
-    part = -(-p.size // (16 * threads)) * 16
+def stretches(threads, rule, p, g, s, t, lr, a, b, eps):
+    part = -(-p.size // (LINE * threads)) * LINE
     for thread in prange(threads):
         i = np.intp(thread) * part  # Numba's thread is unsigned
         j = min(p.size, i + part)
-        adam(p[i:j], g[i:j], m[i:j], v[i:j], lr, step, beta1, beta2, eps)
+        stretch(rule, p[i:j], g[i:j], s[i:j], t[i:j], lr, a, b, eps)
 
 
 @kernel
-def shrink(p, factor, decayed):
-    """p *= factor over the first `decayed` elements (decoupled weight decay)."""
-    f = p.dtype.type(factor)
-    for i in range(decayed):
-        p[i] *= f
-
-
-@kernel
-def clip_norm(g, limit, out):
-    """out = g min(1, limit / norm(g)); returns the norm. The squares are summed in float64."""
+def squares(g):
+    """The sum of the squares, in float64."""
     total = 0.0
     for i in range(g.size):
         total += np.float64(g[i]) * np.float64(g[i])
-    norm = math.sqrt(total)
-    factor = limit / norm if norm > limit else 1.0
-    # Not a number where the gradient is not finite. (Adding norm - norm is optimised away when sums may be reordered.)
-    f = g.dtype.type(factor if math.isfinite(norm) else math.nan)
-    for i in range(g.size):
-        out[i] = g[i] * f
-    return norm
+    return total
+
+
+@kernel(parallel=True)
+def squares_of_stretches(g, sums):
+    """The same of one stretch for every place in sums."""
+    part = -(-g.size // (LINE * sums.size)) * LINE
+    for thread in prange(sums.size):
+        i = np.intp(thread) * part
+        sums[thread] = squares(g[i : i + part])

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from xpnn.core.contract import Override
+from xpnn.core.op import Spec
 from xpnn_kernels.numba import threads as pool
 from xpnn_kernels.numba import update as kernels
 
 SPLIT = 1 << 16
 """Elements above which a step is shared among threads."""
+
+
+def _run(rule, p, g, s=None, t=None, *, lr=0.0, a=0.0, b=0.0, eps=0.0):
+    """See `kernels.stretch`."""
+    none = p[:0]
+    arrays = p, g, none if s is None else s, none if t is None else t
+    threads = pool.threads()
+    if threads > 1 and p.size >= SPLIT:
+        kernels.stretches(threads, rule, *arrays, lr, a, b, eps)
+    else:
+        kernels.stretch(rule, *arrays, lr, a, b, eps)
 
 
 def _in_place(outs, inputs):
@@ -25,48 +39,64 @@ def _work(phase, p, g, *_, l1, l2, **__):
 
 
 def _penalised(p, g, work, l1, l2, decayed):
+    """g + l2 p + l1 sign(p) in its first `decayed` elements."""
     if not work:
         return g
-    np.copyto(work[0], g)
-    kernels.penalise(p, work[0], l1, l2, decayed)
+    _run(kernels.PENALISE, work[0][:decayed], g[:decayed], p[:decayed], a=l1, b=l2)
+    np.copyto(work[0][decayed:], g[decayed:])
     return work[0]
 
 
 def _sgd(outs, saved, p, g, lr, *, l1, l2, decayed, work):
     (p,) = _in_place(outs, (p,))
-    kernels.sgd(p, _penalised(p, g, work, l1, l2, decayed), lr.item())
+    _run(kernels.SGD, p, _penalised(p, g, work, l1, l2, decayed), lr=lr.item())
 
 
 def _momentum(outs, saved, p, g, v, lr, *, momentum, nesterov, l1, l2, decayed, work):
     p, v = _in_place(outs, (p, v))
-    kernels.momentum(p, _penalised(p, g, work, l1, l2, decayed), v, lr.item(), momentum, nesterov)
+    rule = kernels.NESTEROV if nesterov else kernels.MOMENTUM
+    _run(rule, p, _penalised(p, g, work, l1, l2, decayed), v, lr=lr.item(), a=momentum)
 
 
 def _adagrad(outs, saved, p, g, s, lr, *, eps, l1, l2, decayed, work):
     p, s = _in_place(outs, (p, s))
-    kernels.adagrad(p, _penalised(p, g, work, l1, l2, decayed), s, lr.item(), eps)
+    _run(kernels.ROOT, p, _penalised(p, g, work, l1, l2, decayed), s, lr=lr.item(), a=1.0, b=1.0, eps=eps)
 
 
 def _rmsprop(outs, saved, p, g, s, lr, *, rho, eps, l1, l2, decayed, work):
     p, s = _in_place(outs, (p, s))
-    kernels.rmsprop(p, _penalised(p, g, work, l1, l2, decayed), s, lr.item(), rho, eps)
+    _run(kernels.ROOT, p, _penalised(p, g, work, l1, l2, decayed), s, lr=lr.item(), a=rho, b=1 - rho, eps=eps)
 
 
 def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, l1, l2, decayed, work):
+    """The corrections of m and v are in the scalars: the efficient order of Kingma and Ba, ICLR 2015, section 2."""
     p, m, v = _in_place(outs[:3], (p, m, v))
     g = _penalised(p, g, work, l1, l2, decayed)
+    rate, t = lr.item(), step.item() + 1
     if weight_decay:
-        kernels.shrink(p, 1 - lr.item() * weight_decay, decayed)
-    threads = pool.threads()
-    if threads > 1 and p.size >= SPLIT:
-        kernels.adam_on(threads, p, g, m, v, lr.item(), step.item(), beta1, beta2, eps)
-    else:
-        kernels.adam(p, g, m, v, lr.item(), step.item(), beta1, beta2, eps)
+        _run(kernels.SCALE, p[:decayed], p[:decayed], lr=1 - rate * weight_decay)
+    root = math.sqrt(1 - beta2**t)
+    _run(kernels.ADAM, p, g, m, v, lr=rate * root / (1 - beta1**t), a=beta1, b=beta2, eps=eps * root)
     np.add(step, 1, out=outs[3])
 
 
-def _clip_norm(outs, saved, g, *, limit):
-    outs[1][...] = kernels.clip_norm(g.reshape(-1), limit, outs[0].reshape(-1))
+def _sums(phase, g, *, limit):
+    """What every thread adds up."""
+    return (Spec((pool.threads() if g.size >= SPLIT else 1,), np.dtype(np.float64)),)
+
+
+def _clip_norm(outs, saved, g, *, limit, work):
+    (sums,), flat = work, g.reshape(-1)
+    if sums.size == 1:
+        norm = math.sqrt(kernels.squares(flat))
+    else:
+        kernels.squares_of_stretches(flat, sums)
+        norm = math.sqrt(sums.sum())
+    outs[1][...] = norm
+    factor = limit / norm if norm > limit else 1.0
+    if factor < 1 or not math.isfinite(norm) or outs[0] is not g:
+        # Not a number where the gradient is not finite.
+        _run(kernels.SCALE, outs[0].reshape(-1), flat, lr=factor if math.isfinite(norm) else math.nan)
 
 
 OVERRIDES = {
@@ -75,5 +105,5 @@ OVERRIDES = {
     "adagrad": Override(_adagrad, work=_work),
     "rmsprop": Override(_rmsprop, work=_work),
     "adam": Override(_adam, work=_work),
-    "clip_norm": Override(_clip_norm),
+    "clip_norm": Override(_clip_norm, work=_sums),
 }

@@ -1,0 +1,41 @@
+"""The SIMD generator on narrower vectors than this machine's: the same products, in processes that pretend."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from xpnn_kernels.numba import simd
+
+CODE = """
+import numpy as np
+from xpnn_kernels.numba import gemm, simd
+rng = np.random.default_rng(0)
+for dtype in ("float32", "float64"):
+    for M, K, N in ((30, 300, 50), (7, 5, 3), (1, 40, 33)):
+        a, b = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
+        out = np.empty((M, N), dtype)
+        for right in (b, np.asfortranarray(b)):
+            for threads in (1, 2):
+                gemm.matmul(a, right, out, threads)
+                assert abs(out - a.astype("f8") @ b).max() < (1e-4 if dtype == "float32" else 1e-12)
+print(simd.WIDTH, simd.REGISTERS)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="pretends to be an older x86")
+@pytest.mark.parametrize(
+    ("cpu", "features", "width"), [("haswell", "+avx,+avx2,+fma,+sse4.2", 32), ("nehalem", "+sse4.2", 16)]
+)
+def test_narrow_vectors(cpu, features, width, tmp_path):
+    if width > simd.WIDTH:
+        pytest.skip("this machine's vectors are narrower still")
+    env = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(width), "16"]
