@@ -1,4 +1,4 @@
-"""Recorded steps: that they are replayed, that they are the same bit for bit, and every known trap of such a mechanism."""
+"""Recorded steps: that they are replayed, to the same bits, and every known trap of such a mechanism."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.core import backend as backends
+from xpnn.core import threads
 from xpnn.core.op import Spec
 from xpnn.core.precision import current_precision
 from xpnn.core.recording import Recording, active
@@ -98,7 +99,7 @@ class Captured:
         first = next((x for x in inputs if isinstance(x, Tensor)), None)
         place = backends.current() if first is None else first.backend
         tensors: list[Tensor] = []
-        key: list[Any] = [place, recording_graph(), current_precision()]
+        key: list[Any] = [place, recording_graph(), current_precision(), threads.chosen()]
         for x in inputs:
             if isinstance(x, (Tensor, np.ndarray)):
                 t = x if isinstance(x, Tensor) else Tensor(place.from_host(x), place)
@@ -176,13 +177,14 @@ def capture(function: Callable[..., Any], strict: bool = False) -> Captured:
     """The same function, replayed: warm, record, replay.
 
     function: takes tensors, arrays, numbers or text; what it returns are tensors, or tuples, lists or dicts of them.
-    Arrays are copied to where the plan wants them, numbers are part of the plan (another number, another plan). Its
-    first two calls run as they are, the others make the same kernel calls on the same arrays, as long as what it reads
-    stays as it was: modules, optimizers, shapes, places, numbers in variables around it (not those inside of lists and
-    objects that are no modules). Otherwise it runs as it is again, and `why_not` says why; strict: CaptureError instead,
-    after the step has been done. What changes from step to step should be in tensors: the learning rate of an optimizer,
-    random streams and running statistics are. Values cannot be read on the host inside. Results are copies, outside any
-    graph. Steps are the same bit for bit, replayed or not.
+    Arrays are copied to where the plan wants them, numbers are part of the plan (another number, another plan).
+
+    Its first two calls run as they are; the others make the same kernel calls on the same arrays, as long as what it
+    reads stays as it was: modules, optimizers, shapes, places, numbers in variables around it (not those inside of
+    lists, or of objects that are no modules). Otherwise it runs as it is again, and `why_not` says why; with `strict`
+    that is a CaptureError, after the step has been done. What changes from step to step should be in tensors: the
+    learning rate of an optimizer, random streams and running statistics are. Values cannot be read on the host inside.
+    Results are copies, outside any graph. Replayed or not, the numbers are the same bit for bit.
 
     >>> import xpnn
     >>> double = xpnn.capture(lambda x: x * 2)

@@ -18,7 +18,8 @@ import numpy as np
 from xpnn.core.op import Array, Op, Spec
 
 if TYPE_CHECKING:
-    from xpnn.core.contract import Backend
+    from xpnn.core.gradients import Gradients
+    from xpnn.core.running import Running
     from xpnn.core.tensor import Tensor
 
 module_changes = [0]
@@ -57,8 +58,8 @@ class Recording:
         self._modules: list[tuple[Callable[[], Any], Any]] = []
         self._changes = -1
         self._leaves: dict[int, tuple[Tensor, Array, bool]] = {}
-        self._gradients: dict[int, Tensor] = {}
-        self._marks: list[tuple[Tensor, bool]] = []
+        self._gradients: dict[int, Gradients] = {}
+        self._marks: list[tuple[Gradients, bool]] = []
         self._versions: list[list[int]] = []
 
     @contextmanager
@@ -82,7 +83,7 @@ class Recording:
                 if constant:
                     self._constants.add(id(array))
 
-    def scratch(self, place: Backend, specs: Sequence[Spec]) -> tuple[Array, ...]:
+    def scratch(self, place: Running, specs: Sequence[Spec]) -> tuple[Array, ...]:
         """What a call needs while it runs, in memory that the next call uses again."""
         starts = [0, *accumulate(-(-spec.nbytes // LINE) * LINE for spec in specs)]
         if self._block is None or self._block.size < starts[-1] or not place.owns(self._block):
@@ -98,7 +99,7 @@ class Recording:
     def call(
         self,
         kind: Any,
-        place: Backend,
+        place: Running,
         function: Callable[[], Any] | None,
         reads: Sequence[Array | None],
         writes: Sequence[Array | None],
@@ -114,7 +115,7 @@ class Recording:
         if function is not None:
             self.segments[-1].append(function)
 
-    def _label(self, place: Backend, array: Array | None) -> Any:
+    def _label(self, place: Running, array: Array | None) -> Any:
         if array is None:
             return None
         own = self._labels.get(id(array))
@@ -138,13 +139,13 @@ class Recording:
                     refuse(f"{op.name} continues a graph from outside of the step. Use .detach()")
                 self._leaves[id(t)] = (t, t.data, t.requires_grad)
 
-    def gradient_read(self, t: Tensor, is_set: bool) -> None:
+    def gradient_read(self, t: Gradients, is_set: bool) -> None:
         """Whether a leaf has a gradient was asked; it matters unless the step itself decided it."""
         if id(t) not in self._gradients:
             self._gradients[id(t)] = t
             self._guards.append((lambda: t.grad_state, is_set))
 
-    def gradient_written(self, t: Tensor) -> None:
+    def gradient_written(self, t: Gradients) -> None:
         self._gradients[id(t)] = t
 
     def written(self, version: list[int]) -> None:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from xpnn.core import backend as backends
-from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
+from xpnn.core.gradients import Gradients
 from xpnn.core.op import Array, Spec
 from xpnn.core.operators import Operators
-from xpnn.core.recording import active, refuse
+from xpnn.core.recording import refuse
 from xpnn.errors import AutogradError, BackendError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from xpnn.core.tape import Node
 
 
-class Tensor(Operators):
+class Tensor(Gradients, Operators):
     """An array on a backend, and the place it has in a graph.
 
     data           the backend's own array
@@ -28,7 +28,7 @@ class Tensor(Operators):
     requires_grad  is a gradient wanted here or further back?
     """
 
-    __slots__ = ("_grad", "_grad_state", "backend", "data", "node", "position", "requires_grad", "version")
+    __slots__ = ("node", "position", "requires_grad", "version")
     __array_ufunc__ = None  # numpy_array * tensor is ours to answer, with a gradient
 
     def __init__(self, data: Array, backend: Backend, requires_grad: bool = False) -> None:
@@ -41,25 +41,7 @@ class Tensor(Operators):
         self._grad: Array | None = None
         self._grad_state = False
 
-    # Gradients of leaves --------------------------------------------------------------------------------------
-
-    @property
-    def grad_state(self) -> bool:
-        """Has a gradient been gathered since `zero_grad`?"""
-        return self._grad_state
-
-    @grad_state.setter
-    def grad_state(self, value: bool) -> None:
-        self._grad_state = value
-        recording = active()
-        if recording is not None:
-            recording.gradient_written(self)
-
-    def _grad_known(self) -> bool:
-        recording = active()
-        if recording is not None:
-            recording.gradient_read(self, self._grad_state)
-        return self._grad_state
+    # Gradients ----------------------------------------------------------------------------------------------------
 
     @property
     def grad(self) -> Tensor | None:
@@ -68,44 +50,6 @@ class Tensor(Operators):
             return None
         self.settle_grad()
         return Tensor(self._grad, self.backend)
-
-    def settle_grad(self) -> None:
-        """Write the zeros that `zero_grad` promised, if no gradient has overwritten the slot since."""
-        if self._grad is not None and not self._grad_known():
-            self.backend.fill(self._grad, 0)
-            self.grad_state = True
-
-    def zero_grad(self) -> None:
-        """Forget the gradient. Nothing is written yet: the next backward pass fills the slot in one go."""
-        self.grad_state = False
-
-    def grad_slot(self) -> Array:
-        """The array that holds this leaf's gradient (a view into an arena, where there is one)."""
-        if self._grad is None:
-            self._grad = self.backend.empty(Spec(self.data.shape, self.data.dtype))
-        recording, slot = active(), self._grad
-        if recording is not None:
-            recording.guard(lambda: self._grad is slot)
-        return slot
-
-    def place_grad(self, slot: Array) -> None:
-        """Gather gradients in this array from now on, beginning with what was gathered before."""
-        if self._grad is not None and self._grad_known():
-            self.backend.copy(self._grad, slot)
-        self._grad = slot
-
-    @property
-    def grad_is_free(self) -> bool:
-        """Will the next gradient overwrite the slot, rather than add to it?"""
-        return not self._grad_known()
-
-    def add_grad(self, grad: Array) -> None:
-        slot = self.grad_slot()
-        if self._grad_known():
-            self.backend.forward(ARITHMETIC["add"], (slot, grad), {}, out=(slot,))
-        elif grad is not slot:
-            self.backend.copy(grad, slot)
-        self.grad_state = True
 
     def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to the gradient of every leaf this tensor was computed from.
