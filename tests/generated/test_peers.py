@@ -149,6 +149,8 @@ TWINS = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "upsample2d": _upsample2d,
+    "embedding": lambda table, ids: F.embedding(ids, table),
+    "one_hot": lambda ids, classes, dtype: F.one_hot(ids, classes).to(getattr(torch, dtype)),
     "mean_squared_error": lambda y, t, reduction: F.mse_loss(y, t, reduction=reduction),
     "half_sum_of_squares": _half_sum_of_squares,
     "binary_cross_entropy": lambda y, t, reduction: F.binary_cross_entropy_with_logits(y, t, reduction=reduction),

@@ -9,6 +9,7 @@ from xpnn.nn import init
 from xpnn.nn.config import build, describe
 from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
+from xpnn.nn.embedding import Embedding
 from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.lstm import LSTM
@@ -29,6 +30,7 @@ __all__ = [
     "ConvTranspose2d",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from xpnn.errors import ConfigError, unknown
+from xpnn.errors import ConfigError, XpnnError, unknown
 from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
+from xpnn.nn.embedding import Embedding
 from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.lstm import LSTM
@@ -33,6 +34,7 @@ LAYERS: dict[str, type[Module]] = {
         ConvTranspose2d,
         Dense,
         Dropout,
+        Embedding,
         Flatten,
     )
 }
@@ -115,7 +117,11 @@ def outline(description: Any, prefix: str = "", depth: int = 0) -> Held:
     except TypeError as error:
         raise ConfigError(f"model description: {name}: {error}") from None
     arguments.apply_defaults()
-    for tensor_name, (kind, shape) in layer.holds(**arguments.arguments).items():
+    try:
+        tensors = layer.holds(**arguments.arguments)
+    except XpnnError as error:
+        raise ConfigError(f"model description: {error}") from None
+    for tensor_name, (kind, shape) in tensors.items():
         if not all(type(size) is int and size >= 1 for size in shape or ()):
             raise ConfigError(f"model description: {name}: expected sizes >= 1; got {shape} for {tensor_name}")
         held[prefix + tensor_name] = kind, shape

@@ -105,6 +105,7 @@ INITIALISERS: dict[str, Initialiser] = {
 }
 INITIALISERS["uniform"] = uniform()
 INITIALISERS["normal"] = normal()
+INITIALISERS["standard_normal"] = normal(std=1.0)
 
 
 def get(name: str | Initialiser) -> Initialiser:

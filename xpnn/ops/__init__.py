@@ -20,6 +20,7 @@ from xpnn.ops.conv import conv1d, conv2d
 from xpnn.ops.conv_transpose import conv_transpose2d
 from xpnn.ops.dense import dense
 from xpnn.ops.dropout import dropout
+from xpnn.ops.embedding import embedding, one_hot
 from xpnn.ops.gru import gru
 from xpnn.ops.loss import (
     binary_cross_entropy,
@@ -53,6 +54,7 @@ __all__ = [
     "dense",
     "dropout",
     "elu",
+    "embedding",
     "gelu",
     "global_avg_pool",
     "global_max_pool",
@@ -67,6 +69,7 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "mean_squared_error",
+    "one_hot",
     "perceptron",
     "relu",
     "rnn",

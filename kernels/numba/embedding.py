@@ -1,0 +1,78 @@
+"""Rows of a table by id, their gradient, and one-hot rows. NaN rows where there is no such id.
+
+gather reads and writes every row that is asked for; scatter writes all of dtable (V, E), zeros first, and reads dy.
+A thread has some of the places in gather and some of the columns in scatter, where it adds up the places in their
+order: threads do not meet, and their number changes no bit. Bound by memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from xpnn_kernels.numba.jit import kernel
+
+
+@kernel
+def gather_places(table, ids, y, p0, p1):
+    """y[p] = table[ids[p]] for p0 <= p < p1. table (V, E), ids (P,), y (P, E)."""
+    V, E = table.shape
+    nan = y.dtype.type(math.nan)
+    for p in range(p0, p1):
+        target, v = y[p], ids[p]
+        if v >= 0 and v < V:
+            row = table[v]
+            for e in range(E):
+                target[e] = row[e]
+        else:
+            for e in range(E):
+                target[e] = nan
+
+
+@kernel
+def scatter_columns(dy, ids, dtable, e0, e1):
+    """dtable[v] = the sum of dy[p] over the p with ids[p] = v, columns e0 to e1."""
+    V, n = dtable.shape[0], e1 - e0
+    zero = dy.dtype.type(0)
+    for v in range(V):
+        row = dtable[v, e0:e1]
+        for e in range(n):
+            row[e] = zero
+    for p in range(ids.size):
+        v = ids[p]
+        if v >= 0 and v < V:
+            row, source = dtable[v, e0:e1], dy[p, e0:e1]
+            for e in range(n):
+                row[e] += source[e]
+
+
+@kernel(parallel=True)
+def gather(threads, table, ids, y):
+    for thread in prange(threads):
+        t = np.intp(thread)  # Numba's is unsigned
+        gather_places(table, ids, y, t * ids.size // threads, (t + 1) * ids.size // threads)
+
+
+@kernel(parallel=True)
+def scatter(threads, dy, ids, dtable):
+    E = dtable.shape[1]
+    part = -(-E // (16 * threads)) * 16  # whole cache lines
+    for thread in prange(threads):
+        t = np.intp(thread)
+        scatter_columns(dy, ids, dtable, min(E, t * part), min(E, t * part + part))
+
+
+@kernel
+def one_hot(ids, y):
+    """y (P, C)."""
+    P, C = y.shape
+    zero, one, nan = y.dtype.type(0), y.dtype.type(1), y.dtype.type(math.nan)
+    for p in range(P):
+        v, row = ids[p], y[p]
+        known = v >= 0 and v < C
+        for c in range(C):
+            row[c] = zero if known else nan
+        if known:
+            row[v] = one
