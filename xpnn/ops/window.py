@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from xpnn.core.arithmetic import need_whole
+from xpnn.core.op import Array, Namespace
 from xpnn.errors import ConfigError, ShapeError
 
 Pair = tuple[int, int]
@@ -63,3 +65,25 @@ def count(name: str, sizes: Pair, window: Pair, stride: Pair, padding: Padding, 
         )
     rows, columns = ((whole - span) // s + 1 for whole, span, s in zip(padded, spans, stride, strict=True))
     return rows, columns
+
+
+def pad(xp: Namespace, x: Array, padding: Padding, value: float) -> Array:
+    """x with a border of `value`."""
+    (top, bottom), (left, right) = padding
+    N, H, W, C = x.shape
+    padded = xp.full((N, top + H + bottom, left + W + right, C), value, dtype=x.dtype)
+    padded[:, top : top + H, left : left + W, :] = x
+    return padded
+
+
+def elements(
+    window: Pair, counts: Pair, stride: Pair, dilation: Pair = (1, 1)
+) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+    """For each element (i, j) of the window, row by row: where in the padded image it is, for all windows."""
+    for i in range(window[0]):
+        for j in range(window[1]):
+            rows, columns = (
+                slice(k * d, k * d + (n - 1) * s + 1, s)
+                for k, n, s, d in zip((i, j), counts, stride, dilation, strict=True)
+            )
+            yield i, j, (slice(None), rows, columns, slice(None))
