@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn.core.op import REGISTRY, Array, Namespace, Op, Outline, Spec
-from xpnn.core.recording import active
 from xpnn.core.running import Running
 
 Attrs = dict[str, Any]
@@ -115,20 +114,20 @@ class Backend(Running):
     def copy(self, source: Array, out: Array) -> None:
         """out[...] = source, both here and of one shape."""
         self.set(out, source)
-        recording = active()
+        recording = self._recording()
         if recording is not None:
             recording.call("copy", self, partial(self.set, out, source), (source,), (out,))
 
     def fill(self, out: Array, value: float) -> None:
         """out[...] = value, a number."""
         self.set(out, value)
-        recording = active()
+        recording = self._recording()
         if recording is not None:
             recording.call(("fill", value), self, partial(self.set, out, value), (), (out,))
 
     def new(self, spec: Spec) -> Array:
         """An unset array that a recorded step will write again in every replay."""
-        array, recording = self.empty(spec), active()
+        array, recording = self.empty(spec), self._recording()
         if recording is not None:
             recording.made(array)
         return array
@@ -137,7 +136,7 @@ class Backend(Running):
         """An array of one number."""
         out = self.empty(spec)
         self.set(out, value)
-        recording = active()
+        recording = self._recording()
         if recording is not None:
             recording.made(out, constant=True)
             recording.signature.append(("full", spec, value))

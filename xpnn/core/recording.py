@@ -108,8 +108,6 @@ class Recording:
         labels = tuple([self._label(place, a) for a in reads]), tuple([self._label(place, a) for a in writes])
         self.signature.append((kind, *labels))
         self._alive += [*reads, *writes]
-        if not place.replays:
-            refuse(f"{place.device} computes with the array library, which allocates its results")
         if any([id(a) in self._constants for a in writes]):
             refuse("an array that was made as a constant is written. Make it outside of the step")
         if function is not None:

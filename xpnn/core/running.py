@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xpnn.core.op import Array, Kept, Namespace, Op, Spec
-from xpnn.core.recording import active
+from xpnn.core.recording import Recording, active, refuse
 from xpnn.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -32,6 +32,14 @@ class Running:
         def overlap(self, array: Array, others: Sequence[Array | None]) -> bool: ...
         def route(self, op: Op, specs: tuple[Spec, ...], attrs: Attrs) -> Route: ...
 
+    def _recording(self) -> Recording | None:
+        """The recording that wants to know what is done here."""
+        recording = active()
+        if recording is None or self.replays:
+            return recording
+        refuse(f"{self.device} computes with the array library, which allocates its results")
+        return None
+
     def forward(
         self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -46,7 +54,7 @@ class Running:
         given = self._ready(inputs)
         scratch = self._scratch(work, "forward")
         override.forward(outs, saved, *given, **attrs, **scratch)
-        recording = active()
+        recording = self._recording()
         if recording is not None:
             again = partial(override.forward, outs, saved, *given, **attrs, **scratch)
             recording.call((op.name, *attrs.items()), self, again, given, (*outs, *saved))
@@ -73,7 +81,7 @@ class Running:
         douts = self._ready(douts)
         scratch = self._scratch(work, "backward")
         override.backward(dins, douts, kept, **attrs, **scratch)
-        recording = active()
+        recording = self._recording()
         if recording is not None:
             again = partial(override.backward, dins, douts, kept, **attrs, **scratch)
             reads = (*douts, *kept.inputs, *kept.outs, *kept.saved)
@@ -114,7 +122,7 @@ class Running:
         """The arrays that `compute` gives, in the slots that are given, where there are any."""
         results = self._arrays(compute())
         slots = [*given, *[None] * (len(results) - len(given))]
-        recording = active()
+        recording = self._recording()
         if recording is None:
             return [self._fill(slot, r) for slot, r in zip(slots, results, strict=True)]
         # Views of what is read show it in every replay; the rest is computed anew and copied to where it is now.
@@ -135,7 +143,7 @@ class Running:
         return targets
 
     def _scratch(self, work: dict[str, tuple[Spec, ...]], phase: str) -> dict[str, tuple[Array, ...]]:
-        specs, recording = work.get(phase), active()
+        specs, recording = work.get(phase), self._recording()
         if specs is None:
             return {}
         if recording is not None:
@@ -144,7 +152,7 @@ class Running:
 
     def _ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """`ready`, with the copies that it makes as calls of a recording."""
-        given, recording = self.ready(arrays), active()
+        given, recording = self.ready(arrays), self._recording()
         if recording is not None:
             for source, array in zip(arrays, given, strict=True):
                 if array is not source:
