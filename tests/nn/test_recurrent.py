@@ -92,9 +92,9 @@ def test_what_comes_out(kind, place):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_the_last_output_is_that_of_each_sequence(kind, place):
     xpnn.seed(1)
-    last = wide(kind(I, H, bidirectional=True, output="last"))
+    last = wide(kind(I, H, layers=2, bidirectional=True, output="last"))
     xpnn.seed(1)
-    every = wide(kind(I, H, bidirectional=True))
+    every = wide(kind(I, H, layers=2, bidirectional=True))
     y, z = every(series(), lengths=[6, 2, 0, 1]).numpy(), last(series(), lengths=[6, 2, 0, 1]).numpy()
     np.testing.assert_array_equal(z[:, :H], [y[0, 5, :H], y[1, 1, :H], np.zeros(H), y[3, 0, :H]])
     np.testing.assert_array_equal(z[:, H:], [y[0, 0, H:], y[1, 0, H:], np.zeros(H), y[3, 0, H:]])
