@@ -24,10 +24,11 @@ class Batches:
     """A data set in batches of (x, y) tensors; the last one of an epoch holds what is left over.
 
     dataset     goes to the backend once, as it is (uint8 pixels stay uint8)
-    batch_size  samples a batch
+    batch_size  samples a batch; where the data set has streams, their number, whatever is asked for
     backend     where the batches are gathered
-    dtype       of x, and of float targets; x = stored * scale + shift
-    shuffle     another order every epoch, a function of (seed, epoch) alone: so a resumed epoch goes on in its order
+    dtype       of x, and of float targets; x = stored * scale + shift. int64 ids stay as they are
+    shuffle     another order every epoch, a function of (seed, epoch) alone: so a resumed epoch goes on in its order.
+                Streams are never shuffled
 
     Each batch overwrites the one before: use it before the next is drawn; `list(batches.epoch())` would hold the last
     one many times. A backward pass over an overwritten batch raises AutogradError.
@@ -46,6 +47,8 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size: expected at least 1; got {batch_size}")
+        if dataset.streams:
+            batch_size, shuffle = dataset.streams, False
         state_of(seed)  # a ConfigError now rather than in the first epoch
         self.dataset, self.backend, self.shuffle, self.seed = dataset, backend, shuffle, seed
         self.batch_size = min(batch_size, len(dataset))
@@ -54,7 +57,9 @@ class Batches:
         self._x, self._y = backend.from_host(dataset.x), backend.from_host(y)
         self._scale = backend.from_host(np.array(dataset.scale, dtype))
         self._shift = backend.from_host(np.array(dataset.shift, dtype))
-        self._x_slot = backend.empty(Spec((self.batch_size, *dataset.x.shape[1:]), dtype))
+        self._ids = dataset.x.dtype.kind == "i"
+        x_dtype = dataset.x.dtype if self._ids else dtype
+        self._x_slot = backend.empty(Spec((self.batch_size, *dataset.x.shape[1:]), x_dtype))
         self._y_slot = backend.empty(Spec((self.batch_size, *y.shape[1:]), y.dtype))
         self._batches: dict[int, tuple[Tensor, Tensor]] = {}
         self._versions: tuple[list[int], list[int]] = [0], [0]  # the tape sees by them that a batch was overwritten
@@ -75,7 +80,10 @@ class Batches:
         for i in range(start, len(self)):
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]
             x, y = self._batch(len(rows))
-            self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(x.data,))
+            if self._ids:
+                self.backend.forward(TAKE, (self._x, rows), {"axis": 0}, out=(x.data,))
+            else:
+                self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(x.data,))
             self.backend.forward(TAKE, (self._y, rows), {"axis": 0}, out=(y.data,))
             for version in self._versions:
                 version[0] += 1

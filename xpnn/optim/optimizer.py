@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from xpnn.core.op import Op, Spec
 from xpnn.core.recording import active
 from xpnn.core.select import CLIP
 from xpnn.core.tensor import Parameter
-from xpnn.errors import ConfigError
+from xpnn.errors import ConfigError, hint
 from xpnn.ops.update import CLIP_NORM
 from xpnn.optim.arena import Arena
 
@@ -70,9 +69,8 @@ class Optimizer:
         known = [setting for setting in self.op.cases[0].attrs if setting != "decayed"]
         for setting in attrs:
             if setting not in known:
-                near = get_close_matches(setting, [*known, "lr", "clip_value", "clip_norm"], 1)
-                hint = f". Did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(f"{name}: setting {setting!r} is unknown{hint}")
+                meant = hint(setting, [*known, "lr", "clip_value", "clip_norm"])
+                raise ConfigError(f"{name}: setting {setting!r} is unknown{meant}")
         self.attrs = {**attrs, "l1": l1, "l2": l2}
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self._lr = lr

@@ -136,13 +136,7 @@ class Trainer(Evaluator):
             "epochs": int(epochs),
             "validate_every": int(validate_every),
         }
-        fed = {
-            "shape": list(train.x.shape[1:]),
-            "scale": float(train.scale),
-            "shift": float(train.shift),
-            "classes": train.classes,
-            "data": train.name,
-        }
+        fed = train.format
         self._settings = resuming.settings(self)
         self._data = train, validation
         if resume is not None:
