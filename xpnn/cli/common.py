@@ -143,8 +143,8 @@ def open_model(path: Path, backend: str) -> Saved:
     try:
         first = next(model.parameters()).shape
         characters = str(told.get("characters", ""))
-        if characters and list(characters) != sorted({*characters})[: dense[-1].out_features]:
-            raise ValueError(f"{len(characters)} characters are not a vocabulary of {dense[-1].out_features}")
+        if characters and (list(characters) != sorted({*characters}) or len(characters) != dense[-1].out_features):
+            raise ValueError(f"{characters[:20]!r} are not the {dense[-1].out_features} characters of a vocabulary")
         return Saved(
             path=str(path),
             model=model,

@@ -102,6 +102,11 @@ class Job:
     """The command that takes the saved model, up to its name."""
 
     @property
+    def batch(self) -> str:
+        """Its size; of a text, streams and the characters that gradients go back over."""
+        return f"{self.batch_size}x{self.train.x.shape[1]}" if self.train.streams else str(self.batch_size)
+
+    @property
     def course(self) -> Schedule:
         """Of the learning rate over the epochs."""
         from xpnn import optim

@@ -70,7 +70,7 @@ def job(source: str | None, wishes: Wishes) -> Job:
         (),
         epochs,
         streams,
-        facts=(("data", f"{name}: {counts}"), ("model", f"{about}, gradients over {sequence}")),
+        facts=(("data", f"{name}: {counts}"), ("model", about)),
         verdict=verdict,
         next="xpnn sample",
     )

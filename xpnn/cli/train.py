@@ -157,8 +157,8 @@ def command(
             for label, text in job.facts:
                 say(label, text)
             rate = f"lr {job.optimizer.lr:g} {job.schedule}"
-            batch = f"batch {job.batch_size}, epochs {job.epochs}"
-            say("training", f"{optimizer}, {rate}, {batch}, {job.loss}, seed {seed}")
+            size = f"batch {job.batch}, epochs {job.epochs}"
+            say("training", f"{optimizer}, {rate}, {size}, {job.loss}, seed {seed}")
             say("backend", place.device)
             if begun:
                 say("resuming", f"{resume}, {begun}")

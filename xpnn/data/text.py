@@ -134,7 +134,7 @@ def encode(text: str, characters: str, name: str = "text") -> np.ndarray:
     ids = _places(text, characters)
     if (ids < 0).any():
         strange = dict.fromkeys(c for c, place in zip(text, ids, strict=True) if place < 0)
-        raise DataError(f"{name}: the vocabulary has no {', '.join(map(ascii, list(strange)[:10]))}")
+        raise DataError(f"{name}: the vocabulary has no {', '.join(map(repr, list(strange)[:10]))}")
     return ids
 
 
