@@ -25,9 +25,12 @@ class Meter:
 
     def update(self, loss: Tensor, output: Tensor, target: Tensor, samples: int) -> None:
         """Add a batch: its mean loss, and what the metrics make of its outputs."""
-        xp = loss.backend.xp
-        with loss.backend.here():
-            self._total = self._total + xp.astype(loss.data, xp.float64) * samples
+        place, xp = loss.backend, loss.backend.xp
+        if place.on_host:
+            self._total = self._total + float(loss.data) * samples
+        else:
+            with place.here():
+                self._total = self._total + xp.astype(loss.data, xp.float64) * samples
         self._samples += samples
         for metric in self.metrics:
             metric.update(output, target)
