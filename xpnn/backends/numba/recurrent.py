@@ -1,0 +1,73 @@
+"""What the bindings of the recurrent ops share: flat arrays, room to work in, sequences split among threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpnn.core.contract import floating
+from xpnn.core.op import Spec
+from xpnn_kernels.numba import gemm, simd
+from xpnn_kernels.numba import recurrent as kernels
+from xpnn_kernels.numba import threads as pool
+
+WHOLE = np.dtype(np.int64)
+
+
+def guard(specs, attrs):
+    """Every array has elements."""
+    return floating(specs, attrs) and all([spec.size for spec in specs])
+
+
+def sizes(x, u):
+    """(N, T, I, H) of arrays or specs."""
+    return (*x.shape, u.shape[0])
+
+
+def flat(*arrays):
+    """Each as a vector: kernels compile faster for those."""
+    return [array.reshape(-1) for array in arrays]
+
+
+def lengths_spec(x, more):
+    """Room for lengths as int64: nothing where there are none."""
+    return Spec((x.shape[0] if more else 0,), WHOLE)
+
+
+def lengths_in(room, more):
+    """The lengths, if any, in this room."""
+    if room.size:
+        np.copyto(room, more[0], casting="unsafe")
+    return room
+
+
+def inputs_spec(x, u):
+    """x, a one and the state of every step, and the last state."""
+    N, T, I, H = sizes(x, u)
+    return Spec((T + 1, N, I + 1 + H), x.dtype)
+
+
+def packed_spec(x, u):
+    """Room for all weights forward."""
+    _, _, I, H = sizes(x, u)
+    return Spec((_padded(H, x.dtype) * (I + 1 + H) * (u.shape[1] // H),), x.dtype)
+
+
+def transposed_spec(w):
+    """Room for the weights w of the product backward."""
+    return Spec((_padded(w.shape[0], w.dtype) * w.shape[1],), w.dtype)
+
+
+def _padded(count, dtype):
+    lanes = simd.WIDTH // dtype.itemsize
+    return -(-count // lanes) * lanes
+
+
+def run(whole, split, arrays, shape, weights):
+    """One kernel over all sequences, on one thread or split among all."""
+    N, T = shape[:2]
+    threads = pool.threads()
+    if threads == 1 or N * T * weights < gemm.SMALL:
+        whole(*arrays, shape, 0, N)
+    else:
+        share = -(-N // (kernels.ROWS * threads)) * kernels.ROWS
+        split(*arrays, shape, share, -(-N // share))
