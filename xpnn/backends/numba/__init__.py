@@ -12,7 +12,6 @@ from xpnn.core.recording import LINE
 from xpnn.core.threads import get_num_threads
 from xpnn.errors import BackendError
 
-
 LARGE = 1 << 16
 """Bytes from which on it pays to look where an array begins: 3 us."""
 
