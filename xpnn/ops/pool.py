@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import inf, prod
 from typing import Any
 
 import numpy as np
 
 from xpnn.core.arithmetic import need_floating
-from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
+from xpnn.core.op import Arg, Case, Cost, Op, Outline, Spec, register
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, tensor
 from xpnn.errors import ConfigError, ShapeError
@@ -26,33 +25,17 @@ def _out(name: str, x: Spec, window: windows.Pair, stride: windows.Pair, padding
     return Spec((N, *windows.count(name, (H, W), window, stride, padding), C), x.dtype)
 
 
-def _pad(xp: Namespace, x: Array, padding: windows.Padding, value: float) -> Array:
-    (top, bottom), (left, right) = padding
-    N, H, W, C = x.shape
-    padded = xp.full((N, top + H + bottom, left + W + right, C), value, dtype=x.dtype)
-    padded[:, top : top + H, left : left + W, :] = x
-    return padded
-
-
-def _elements(window: windows.Pair, stride: windows.Pair, counts: windows.Pair) -> Iterator[tuple[slice, ...]]:
-    """For each element of the window, row by row: where in the padded image it is, for all windows."""
-    (KH, KW), (SH, SW), (OH, OW) = window, stride, counts
-    for i in range(KH):
-        for j in range(KW):
-            yield (slice(None), slice(i, i + (OH - 1) * SH + 1, SH), slice(j, j + (OW - 1) * SW + 1, SW), slice(None))
-
-
 def _stack(xp, x, value, window, stride, padding):
     """Element k of every window: (KH KW, N, OH, OW, C). Beyond the image it is `value`."""
     counts = windows.count("pool", x.shape[1:3], window, stride, padding)
-    padded = _pad(xp, x, padding, value)
-    return xp.stack([padded[where] for where in _elements(window, stride, counts)])
+    padded = windows.pad(xp, x, padding, value)
+    return xp.stack([padded[where] for _, _, where in windows.elements(window, counts, stride)])
 
 
 def _unstack(xp, parts, spec, window, stride, padding):
     """The sum of what the windows give to each pixel: the transpose of `_stack`."""
-    dx = _pad(xp, xp.zeros(spec.shape, dtype=parts.dtype), padding, 0.0)
-    for k, where in enumerate(_elements(window, stride, parts.shape[2:4])):
+    dx = windows.pad(xp, xp.zeros(spec.shape, dtype=parts.dtype), padding, 0.0)
+    for k, (_, _, where) in enumerate(windows.elements(window, parts.shape[2:4], stride)):
         dx[where] += parts[k, ...]
     ((top, _), (left, _)), (_, H, W, _) = padding, spec.shape
     return dx[:, top : top + H, left : left + W, :]
