@@ -1,0 +1,148 @@
+"""The gradients of a convolution, image by image: what was dz in one place is in the cache for all three.
+
+    dz = dy f'(z)                            a band of rows at a time
+    db[o]    += sum over m of dz[m, o]
+    dw[k, o] += sum over m of band[place[m] + taps[k]] dz[m, o]                 as `conv`, the two tables exchanged
+    T[m, k]   = sum over o of dz[m, o] w[k, o];   dx[place[m] + taps[k]] += T[m, k]
+
+T is a dense product for every stride and dilation, and its columns fill vectors even where x has one channel; adding
+it up costs little beside. Every thread has images, dw and db of its own; these are then added up in a fixed order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from xpnn_kernels.numba import rows, simd
+from xpnn_kernels.numba.conv import (
+    CHUNK,
+    LOW,
+    MIDDLE,
+    TALL,
+    WIDE,
+    fetch,
+    product,
+    zeros_middle,
+    zeros_narrow,
+    zeros_wide,
+)
+from xpnn_kernels.numba.jit import kernel
+
+
+@kernel
+def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, dw, d0):
+    """dw[k, n0:n0 + count] += sum over m < M of a[place[m] + taps[k] + offset] dz[m, n0:n0 + count]."""
+    for k in range(0, K, height):
+        sums = simd.load(tile, dw, d0 + k * pitch + n0, pitch, K - k, count)
+        for m in range(M):
+            sums = rows.add_outer_at(sums, a, taps, k, offset + place[m], dz, m * pitch + n0)
+        simd.store(sums, dw, d0 + k * pitch + n0, pitch, K - k, count)
+
+
+@kernel
+def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0):
+    lanes, pitch = simd.WIDTH // dz.itemsize, O * groups
+    for g in range(groups):
+        for o in range(0, O, width):
+            n, count = g * O + o, min(width, O - o)
+            if width == WIDE * lanes:
+                sum_strip(zeros_wide(dw), LOW, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
+            elif width == MIDDLE * lanes:
+                sum_strip(zeros_middle(dw), TALL, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
+            else:
+                sum_strip(zeros_narrow(dw), TALL, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
+
+
+@kernel
+def spread(T, m0, m1, place, taps, run, K, groups, I, dx, start):
+    """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together that lie side by side in dx."""
+    at = 0
+    for m in range(m0, m1):
+        for g in range(groups):
+            for k in range(0, K, run):
+                to = start + place[m] + taps[k] + g * I
+                for i in range(run):
+                    dx[to + i] += T[at + i]
+                at += run
+
+
+@kernel
+def crop(padded, image, C, rows_there, columns, top, left, dx):
+    """An image of dx out of its padded form; zeros where no window reaches."""
+    n, H, W = image
+    for h in range(H):
+        to, r = (n * H + h) * W * C, h + top
+        count = min(W, columns - left) * C if r < rows_there else 0
+        start = (r * columns + left) * C
+        for i in range(count):
+            dx[to + i] = padded[start + i]
+        for i in range(max(count, 0), W * C):
+            dx[to + i] = 0
+
+
+@kernel
+def images(x, dy, kept, code, parameter, panels, dx, dw, db, d0, shape, height, widths, tabs, scratch, i0, i1):
+    """Images i0..i1. dx, dw, db may be empty (not wanted); dw and db begin at d0 K O and d0 O."""
+    _, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups = shape
+    place, taps, pixels, channels = tabs
+    band, dz, T, padded = scratch
+    I = C // groups
+    K, columns, there = KH * KW * I, (Q - 1) * SW + (KW - 1) * DW + 1, (P - 1) * SH + (KH - 1) * DH + 1
+    run = KW * I if DW == 1 and groups == 1 else I
+    for n in range(i0, i1):
+        if dx.size:
+            for i in range(there * columns * C):
+                padded[i] = 0
+        for p0 in range(0, P, height):
+            p1 = min(P, p0 + height)
+            M, h0 = (p1 - p0) * Q, p0 * SH - top
+            fetch(code, parameter, dy, kept, (n, P, Q), O, p0, p1, 0, Q, dz)
+            for m in range(M if db.size else 0):
+                for o in range(O):
+                    db[d0 * O + o] += dz[m * O + o]
+            if dw.size:
+                h1 = (p1 - 1) * SH + (KH - 1) * DH + 1 - top
+                fetch(0, parameter, x, x, (n, H, W), C, h0, h1, -left, columns - left, band)
+                add_kernel_gradient(band, place, M, taps, K, I, dz, O // groups, widths[0], groups, dw, d0 * K * O)
+            for m0 in range(0, M if dx.size else 0, CHUNK):
+                m1 = min(m0 + CHUNK, M)
+                part = O // groups
+                product(dz, pixels, m0, m1, channels, part, part, panels, K, widths[1], groups, db[:0], T, 0)
+                spread(T, m0, m1, place, taps, run, K, groups, I, padded, p0 * SH * columns * C)
+        if dx.size:
+            crop(padded, (n, H, W), C, there, columns, top, left, dx)
+
+
+@kernel(parallel=True)
+def backward(x, dy, kept, code, parameter, panels, dx, dws, dbs, shape, height, widths, tabs, scratch, threads):
+    """dx, and for each thread its part of dw and db; those that are not wanted are empty."""
+    N, O, groups = shape[0], shape[6], shape[15]
+    bands, dzs, Ts, paddeds = scratch
+    for thread in prange(threads):
+        t = np.intp(thread)
+        K = shape[7] * shape[8] * (shape[3] // groups)
+        for i in range(K * O if dws.size else 0):
+            dws[t * K * O + i] = 0
+        for i in range(O if dbs.size else 0):
+            dbs[t * O + i] = 0
+        mine = bands[t], dzs[t], Ts[t], paddeds[t]
+        i0, i1 = N * t // threads, N * (t + 1) // threads
+        images(x, dy, kept, code, parameter, panels, dx, dws, dbs, t, shape, height, widths, tabs, mine, i0, i1)
+
+
+@kernel
+def multiples(step, table):
+    for i in range(table.size):
+        table[i] = i * step
+
+
+@kernel
+def add_up(parts, total):
+    """total = the sum of the threads' parts, the first first."""
+    n = total.size
+    for i in range(n):
+        total[i] = parts[i]
+    for start in range(n, parts.size, n):
+        for i in range(n):
+            total[i] += parts[start + i]
