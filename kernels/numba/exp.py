@@ -18,6 +18,13 @@ from xpnn_kernels.numba.jit import kernel
 LOG2E = np.float32(1.4426950408889634)
 LN2_HIGH = np.float32(0.693359375)  # short enough for n * LN2_HIGH to be exact
 LN2_LOW = np.float32(-2.12194440e-4)
+LOWEST = np.float32(-104.0)  # below, exp is 0
+# (exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2, highest power first
+POLYNOMIAL = tuple(
+    np.float32(a)
+    for a in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+)
+P5, P4, P3, P2, P1, P0 = POLYNOMIAL
 
 
 # No reassociation: it would undo the reduction in two steps.
@@ -25,16 +32,11 @@ LN2_LOW = np.float32(-2.12194440e-4)
 def _exp32(x):
     """exp(x) = 2^n exp(r), x = n ln 2 + r, |r| <= ln(2)/2; exp(r) by a minimax polynomial of degree 6."""
     x = np.float32(89.0) if x > np.float32(89.0) else x  # written so that NaN passes
-    x = np.float32(-104.0) if x < np.float32(-104.0) else x
+    x = LOWEST if x < LOWEST else x
     n = np.floor(x * LOG2E + np.float32(0.5))
     r = x - n * LN2_HIGH
     r = r - n * LN2_LOW
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
+    p = ((((P5 * r + P4) * r + P3) * r + P2) * r + P1) * r + P0
     p = p * r * r + r + np.float32(1.0)
     # 2^n in two factors, so that results near the ends of the range neither overflow early nor vanish.
     k = np.int32(n)

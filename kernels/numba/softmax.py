@@ -1,138 +1,237 @@
-"""Softmax and cross-entropy, one row (one sample) at a time: three passes over a row that stays in L1.
+"""Softmax, its logarithm and cross-entropy: rows (samples) of C classes, from one to many thousands.
 
-A row is read from memory once and its result written once (8 bytes an element in float32); bound by exp.
+A row is read from memory once, for its largest value; what follows finds it in L1 or L2. forward of the cross-entropy
+writes e = exp(x - max x) and 1 / sum e instead of their product, which backward forms as it goes: 8 bytes an element
+each way in float32, bound by exp (0.25 ns an element and core) and by memory. Each thread has a share of the rows.
+A NaN in a row makes its sum of e NaN, and with it all that comes out.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+from numba import prange
+
+from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba.exp import exp
 from xpnn_kernels.numba.jit import kernel
 
+WIDE = 4  # vectors in flight, which hides how long each exp takes
+zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, 1)
+
 
 @kernel
-def _exponentials(x, e):
-    """e = exp(x - max x) for a row (C,); returns (max x, sum of e). A NaN anywhere makes the sum NaN."""
-    top = x[0]
-    for c in range(1, x.size):
-        top = x[c] if x[c] > top else top
-    total = x.dtype.type(0)
-    for c in range(x.size):
-        e[c] = exp(x[c] - top)
-        total += e[c]
+def exponentials(x, e, n):
+    """e = exp(x - max x) in row n of (N, C): (max x, sum of e)."""
+    wide, narrow, C = zeros_wide(x), zeros_narrow(x), x.shape[1]
+    lanes, start, end = simd.WIDTH // x.itemsize, n * C, n * C + C
+    whole = end - C % (WIDE * lanes)
+    low = x.dtype.type(-math.inf)
+    tops = vector.full(wide, low)
+    for i in range(start, whole, WIDE * lanes):
+        tops = vector.greater(simd.load(wide, x, i, 0, 1, WIDE * lanes), tops)
+    top = vector.top(tops)
+    for i in range(whole, end, lanes):
+        rest = vector.top(vector.only(simd.load(narrow, x, i, 0, 1, end - i), end - i, low))
+        top = rest if rest > top else top
+    sums = wide
+    for i in range(start, whole, WIDE * lanes):
+        part = vector.exp_down(vector.add(simd.load(wide, x, i, 0, 1, WIDE * lanes), -top))
+        simd.store(part, e, i, 0, 1, WIDE * lanes)
+        sums = vector.add(sums, part)
+    total = vector.total(sums)
+    for i in range(whole, end, lanes):
+        part = vector.exp_down(vector.add(simd.load(narrow, x, i, 0, 1, end - i), -top))
+        simd.store(part, e, i, 0, 1, end - i)
+        total += vector.total(vector.only(part, end - i, 0))
     return top, total
 
 
-@kernel
-def _scale(row, factor):
-    """row *= factor, as a loop: an assignment to a slice compiles the text of its error too, 1.5 s."""
-    f = row.dtype.type(factor)
-    for c in range(row.size):
-        row[c] *= f
+@kernel(fastmath={"contract"})
+def log_p(x, top, log_total):
+    """Never x - (top + log_total), which loses what is left of a small difference of large logits."""
+    return (x - top) - log_total
 
 
 @kernel
-def softmax(x, y):
-    """y = exp(x) / sum exp(x) for each row of (N, C)."""
-    for n in range(x.shape[0]):
-        _, total = _exponentials(x[n], y[n])
-        _scale(y[n], 1 / total)
+def softmax_rows(x, y, n0, n1):
+    """y = exp(x) / sum exp(x) for the rows n0..n1 of (N, C)."""
+    for n in range(n0, n1):
+        factor = 1 / exponentials(x, y, n)[1]
+        row = y[n]
+        for c in range(row.size):
+            row[c] *= factor
 
 
 @kernel
-def softmax_backward(y, dy, dx):
-    """dx = y (dy - sum of y dy) for each row of (N, C)."""
-    for n in range(y.shape[0]):
+def softmax_back_rows(y, dy, dx, n0, n1):
+    """dx = y (dy - sum of y dy)."""
+    for n in range(n0, n1):
+        p, d, out = y[n], dy[n], dx[n]
         inner = y.dtype.type(0)
-        for c in range(y.shape[1]):
-            inner += y[n, c] * dy[n, c]
-        for c in range(y.shape[1]):
-            dx[n, c] = y[n, c] * (dy[n, c] - inner)
+        for c in range(p.size):
+            inner += p[c] * d[c]
+        for c in range(p.size):
+            out[c] = p[c] * (d[c] - inner)
 
 
 @kernel
-def log_softmax(x, y):
-    """y = x - log sum exp(x) for each row of (N, C)."""
-    for n in range(x.shape[0]):
-        top, total = _exponentials(x[n], y[n])
+def log_softmax_rows(x, y, n0, n1):
+    """y = x - log sum exp(x)."""
+    for n in range(n0, n1):
+        top, total = exponentials(x, y, n)
         log_total = x.dtype.type(math.log(total))
-        for c in range(x.shape[1]):
-            y[n, c] = (x[n, c] - top) - log_total
+        source, row = x[n], y[n]
+        for c in range(row.size):
+            row[c] = log_p(source[c], top, log_total)
 
 
 @kernel
-def log_softmax_backward(y, dy, dx):
-    """dx = dy - exp(y) sum of dy for each row of (N, C)."""
-    for n in range(y.shape[0]):
+def log_softmax_back_rows(y, dy, dx, n0, n1):
+    """dx = dy - exp(y) sum of dy."""
+    for n in range(n0, n1):
+        log_p, d, out = y[n], dy[n], dx[n]
         inner = y.dtype.type(0)
-        for c in range(y.shape[1]):
-            inner += dy[n, c]
-        for c in range(y.shape[1]):
-            dx[n, c] = dy[n, c] - exp(y[n, c]) * inner
+        for c in range(d.size):
+            inner += d[c]
+        for c in range(d.size):
+            out[c] = d[c] - exp(log_p[c]) * inner
 
 
 @kernel
-def cross_entropy_labels(logits, labels, smoothing, loss, p):
-    """loss[n] = -sum q log p and p = softmax(logits), rows of (N, C); q is 1 - s at the label plus s / C everywhere."""
-    C = logits.shape[1]
-    s = logits.dtype.type(smoothing)
-    for n in range(logits.shape[0]):
-        top, total = _exponentials(logits[n], p[n])
-        log_total = logits.dtype.type(math.log(total))
+def labels_rows(x, labels, smoothing, losses, e, factors, n0, n1):
+    """losses[n] = -sum q log p with p = softmax(x) = e factors[n]; q is 1 - s at the label plus s / C everywhere."""
+    C = x.shape[1]
+    s = x.dtype.type(smoothing)
+    for n in range(n0, n1):
+        top, total = exponentials(x, e, n)
+        log_total = x.dtype.type(math.log(total))
         label = labels[n]
         if label < 0 or label >= C:
-            loss[n] = math.nan
-            _scale(p[n], math.nan)
+            losses[n] = factors[n] = math.nan
             continue
-        value = (log_total - (logits[n, label] - top)) * (1 - s)
+        value = -log_p(x[n, label], top, log_total) * (1 - s)
         if s != 0:
-            mean = logits.dtype.type(0)
+            source, mean = x[n], x.dtype.type(0)
             for c in range(C):
-                mean += log_total - (logits[n, c] - top)
+                mean -= log_p(source[c], top, log_total)
             value += mean * (s / C)
-        loss[n] = value
-        _scale(p[n], 1 / total)
+        losses[n], factors[n] = value, 1 / total
 
 
 @kernel
-def cross_entropy_labels_backward(p, labels, smoothing, dloss, dlogits):
-    """dlogits = (p - q) dloss[n], rows of (N, C)."""
-    C = p.shape[1]
-    s = p.dtype.type(smoothing)
-    for n in range(p.shape[0]):
-        scale = dloss[n]
-        low = s / C
+def labels_back_rows(e, factors, labels, smoothing, dloss, scale, dx, n0, n1):
+    """dx = (p - q) scale dloss, of each row or one for all."""
+    C = e.shape[1]
+    s = e.dtype.type(smoothing)
+    for n in range(n0, n1):
+        d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)
+        factor, low = factors[n] * d, s / C * d
+        source, row = e[n], dx[n]
         for c in range(C):
-            dlogits[n, c] = (p[n, c] - low) * scale
-        if labels[n] >= 0 and labels[n] < C:
-            dlogits[n, labels[n]] -= (1 - s) * scale
+            row[c] = source[c] * factor - low
+        label = labels[n]
+        if label >= 0 and label < C:
+            row[label] -= (1 - s) * d
 
 
 @kernel
-def cross_entropy_targets(logits, target, smoothing, loss, p):
+def targets_rows(x, target, smoothing, losses, e, factors, n0, n1):
     """The same with a distribution (N, C) as target; it need not sum to one."""
-    C = logits.shape[1]
-    s = logits.dtype.type(smoothing)
-    for n in range(logits.shape[0]):
-        top, total = _exponentials(logits[n], p[n])
-        log_total = logits.dtype.type(math.log(total))
-        value = logits.dtype.type(0)
+    C = x.shape[1]
+    s = x.dtype.type(smoothing)
+    for n in range(n0, n1):
+        top, total = exponentials(x, e, n)
+        log_total = x.dtype.type(math.log(total))
+        source, wanted = x[n], target[n]
+        value = x.dtype.type(0)
         for c in range(C):
-            q = target[n, c] * (1 - s) + s / C
-            value += q * (log_total - (logits[n, c] - top)) if q != 0 else q  # a masked class may have a logit of -inf
-        loss[n] = value
-        _scale(p[n], 1 / total)
+            q = wanted[c] * (1 - s) + s / C
+            value -= q * log_p(source[c], top, log_total) if q != 0 else q  # a masked class may have a logit of -inf
+        losses[n], factors[n] = value, 1 / total
 
 
 @kernel
-def cross_entropy_targets_backward(p, target, smoothing, dloss, dlogits):
-    """dlogits = (p sum q - q) dloss[n], rows of (N, C)."""
-    C = p.shape[1]
-    s = p.dtype.type(smoothing)
-    for n in range(p.shape[0]):
-        weight = p.dtype.type(0)
+def targets_back_rows(e, factors, target, smoothing, dloss, scale, dx, n0, n1):
+    """dx = (p sum q - q) scale dloss."""
+    C = e.shape[1]
+    s = e.dtype.type(smoothing)
+    for n in range(n0, n1):
+        d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)
+        source, wanted, row = e[n], target[n], dx[n]
+        weight = e.dtype.type(0)
         for c in range(C):
-            weight += target[n, c] * (1 - s) + s / C
+            weight += wanted[c] * (1 - s) + s / C
+        factor = factors[n] * weight
         for c in range(C):
-            dlogits[n, c] = (p[n, c] * weight - (target[n, c] * (1 - s) + s / C)) * dloss[n]
+            row[c] = (source[c] * factor - (wanted[c] * (1 - s) + s / C)) * d
+
+
+@kernel
+def reduce(losses, scale, out):
+    """out[0] = scale * the sum of the losses, in float64."""
+    value = 0.0
+    for n in range(losses.size):
+        value += losses[n]
+    out[0] = value * scale
+
+
+@kernel(parallel=True)
+def softmax(threads, x, y):
+    for thread in prange(threads):
+        t = np.intp(thread)  # Numba's is unsigned
+        softmax_rows(x, y, t * len(x) // threads, (t + 1) * len(x) // threads)
+
+
+@kernel(parallel=True)
+def softmax_back(threads, y, dy, dx):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        softmax_back_rows(y, dy, dx, t * len(y) // threads, (t + 1) * len(y) // threads)
+
+
+@kernel(parallel=True)
+def log_softmax(threads, x, y):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        log_softmax_rows(x, y, t * len(x) // threads, (t + 1) * len(x) // threads)
+
+
+@kernel(parallel=True)
+def log_softmax_back(threads, y, dy, dx):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        log_softmax_back_rows(y, dy, dx, t * len(y) // threads, (t + 1) * len(y) // threads)
+
+
+@kernel(parallel=True)
+def labels(threads, x, labels, smoothing, losses, e, factors):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        labels_rows(x, labels, smoothing, losses, e, factors, t * len(x) // threads, (t + 1) * len(x) // threads)
+
+
+@kernel(parallel=True)
+def labels_back(threads, e, factors, labels, smoothing, dloss, scale, dx):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        labels_back_rows(
+            e, factors, labels, smoothing, dloss, scale, dx, t * len(e) // threads, (t + 1) * len(e) // threads
+        )
+
+
+@kernel(parallel=True)
+def targets(threads, x, target, smoothing, losses, e, factors):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        targets_rows(x, target, smoothing, losses, e, factors, t * len(x) // threads, (t + 1) * len(x) // threads)
+
+
+@kernel(parallel=True)
+def targets_back(threads, e, factors, target, smoothing, dloss, scale, dx):
+    for thread in prange(threads):
+        t = np.intp(thread)
+        targets_back_rows(
+            e, factors, target, smoothing, dloss, scale, dx, t * len(e) // threads, (t + 1) * len(e) // threads
+        )

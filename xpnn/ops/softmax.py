@@ -10,6 +10,7 @@ from xpnn.core.reduction import normalise_axes
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import ConfigError, DTypeError, ShapeError
+from xpnn.ops.embedding import one_hot_rows
 from xpnn.ops.loss import need_reduction
 
 
@@ -57,7 +58,7 @@ def _record(name, forward, backward):
             backward=backward,
             keeps=("out",),
             cost=elementwise_cost(5),
-            cases=(Case((Arg((4, 10)),)), Case((Arg((2, 3, 7)),)), Case((Arg((5,)),))),
+            cases=tuple(Case((Arg(shape),)) for shape in ((4, 10), (2, 3, 7), (5,), (70, 250))),
         )
     )
 
@@ -100,11 +101,7 @@ def _target_distribution(xp, target, logits, label_smoothing):
     """q = (1 - s) target + s / C; a label outside 0..C-1 makes its row NaN, so that it cannot pass unseen."""
     C = logits.shape[-1]
     if xp.isdtype(target.dtype, "integral"):
-        target = xp.astype(target, xp.int64)  # a small dtype may not count up to C
-        classes = xp.arange(C, dtype=xp.int64)
-        known = (target >= 0) & (target < C)
-        onehot = xp.astype(target[..., None] == classes, logits.dtype)
-        target = xp.where(known[..., None], onehot, xp.full_like(onehot, float("nan")))
+        target = one_hot_rows(xp, target, C, logits.dtype)
     return target * (1 - label_smoothing) + label_smoothing / C
 
 
@@ -150,6 +147,7 @@ CROSS_ENTROPY = register(
                 ((4, 10), Arg((4, 10), "simplex"), 0.2, "none"),
                 ((2, 3, 5), Arg((2, 3), "labels", high=5), 0.0, "mean"),
                 ((64, 300), Arg((64,), "labels", high=300), 0.0, "mean"),
+                ((64, 300), Arg((64, 300), "simplex"), 0.1, "sum"),
             )
         ),
     )

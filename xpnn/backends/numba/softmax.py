@@ -2,60 +2,89 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import softmax as kernels
+from xpnn_kernels.numba import threads as pool
+
+SPLIT = 1 << 14
+"""Elements above which rows are shared among threads."""
 
 
 def _rows(array):
-    return array.reshape(-1, array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
-def _rowwise(forward_kernel, backward_kernel):
-    def forward(outs, saved, x):
-        forward_kernel(_rows(x), _rows(outs[0]))
-
-    def backward(dins, douts, kept):
-        backward_kernel(_rows(kept.outs[0]), _rows(douts[0]), _rows(dins[0]))
-
-    return forward, backward
-
-
-_softmax, _softmax_backward = _rowwise(kernels.softmax, kernels.softmax_backward)
-_log_softmax, _log_softmax_backward = _rowwise(kernels.log_softmax, kernels.log_softmax_backward)
+def _run(serial, on_threads, *arrays):
+    """One kernel over all rows of the first array."""
+    threads = pool.threads() if arrays[0].size >= SPLIT else 1
+    if threads > 1:
+        on_threads(threads, *arrays)
+    else:
+        serial(*arrays, 0, len(arrays[0]))
 
 
-def _losses(phase, logits, target, *, label_smoothing, reduction):
-    """A number for each row: its loss, or the gradient of that."""
-    return (Spec((logits.size // logits.shape[-1],), logits.dtype),)
+def _softmax(outs, saved, x):
+    _run(kernels.softmax_rows, kernels.softmax, _rows(x), _rows(outs[0]))
+
+
+def _softmax_backward(dins, douts, kept):
+    _run(kernels.softmax_back_rows, kernels.softmax_back, _rows(kept.outs[0]), _rows(douts[0]), _rows(dins[0]))
+
+
+def _log_softmax(outs, saved, x):
+    _run(kernels.log_softmax_rows, kernels.log_softmax, _rows(x), _rows(outs[0]))
+
+
+def _log_softmax_backward(dins, douts, kept):
+    arrays = _rows(kept.outs[0]), _rows(douts[0]), _rows(dins[0])
+    _run(kernels.log_softmax_back_rows, kernels.log_softmax_back, *arrays)
+
+
+def _samples(logits):
+    return logits.size // logits.shape[-1]
+
+
+def _scale(samples, reduction):
+    return 1 / samples if reduction == "mean" else 1.0
+
+
+def _saved(logits, target, *, label_smoothing, reduction):
+    """exp(x - max x), and what makes each row of it probabilities."""
+    return logits, Spec((_samples(logits),), logits.dtype)
+
+
+def _work(phase, logits, target, *, label_smoothing, reduction):
+    """The losses of the samples, where only their sum goes out."""
+    return (Spec((_samples(logits),), logits.dtype),) if phase == "forward" and reduction != "none" else ()
 
 
 def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, work):
-    losses = outs[0].reshape(-1) if reduction == "none" else work[0]
+    e, factors = saved
+    losses = work[0] if work else outs[0].reshape(-1)
     if target.dtype.kind == "f":
-        kernels.cross_entropy_targets(_rows(logits), _rows(target), label_smoothing, losses, _rows(saved[0]))
+        arrays = _rows(logits), _rows(target), label_smoothing, losses, _rows(e), factors
+        _run(kernels.targets_rows, kernels.targets, *arrays)
     else:
-        kernels.cross_entropy_labels(_rows(logits), target.reshape(-1), label_smoothing, losses, _rows(saved[0]))
-    if reduction != "none":
-        (np.mean if reduction == "mean" else np.sum)(losses, out=outs[0])
+        arrays = _rows(logits), target.reshape(-1), label_smoothing, losses, _rows(e), factors
+        _run(kernels.labels_rows, kernels.labels, *arrays)
+    if work:
+        kernels.reduce(losses, _scale(losses.size, reduction), outs[0].reshape(-1))
 
 
 def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction, work):
-    (p,), target, dloss = kept.saved, kept.inputs[1], work[0]
-    if reduction == "mean":
-        np.divide(douts[0], dloss.size, out=dloss)
-    else:
-        np.copyto(dloss, douts[0].reshape(-1) if reduction == "none" else douts[0])
+    (e, factors), target, dloss = kept.saved, kept.inputs[1], douts[0].reshape(-1)
+    scale, dx = _scale(factors.size, reduction), _rows(dins[0])
     if target.dtype.kind == "f":
-        kernels.cross_entropy_targets_backward(_rows(p), _rows(target), label_smoothing, dloss, _rows(dins[0]))
+        arrays = _rows(e), factors, _rows(target), label_smoothing, dloss, scale, dx
+        _run(kernels.targets_back_rows, kernels.targets_back, *arrays)
     else:
-        kernels.cross_entropy_labels_backward(_rows(p), target.reshape(-1), label_smoothing, dloss, _rows(dins[0]))
+        arrays = _rows(e), factors, target.reshape(-1), label_smoothing, dloss, scale, dx
+        _run(kernels.labels_back_rows, kernels.labels_back, *arrays)
 
 
 OVERRIDES = {
     "softmax": Override(_softmax, _softmax_backward),
     "log_softmax": Override(_log_softmax, _log_softmax_backward),
-    "cross_entropy": Override(_cross_entropy, _cross_entropy_backward, work=_losses),
+    "cross_entropy": Override(_cross_entropy, _cross_entropy_backward, saved=_saved, work=_work),
 }
