@@ -18,7 +18,7 @@ lint: .venv/test.done
 
 bench: .venv/test.done
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/mlp.py
+	$(BIN)/python benchmarks/table.py
 
 clean:
 	rm -rf .venv build *.egg-info
