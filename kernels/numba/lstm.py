@@ -111,9 +111,9 @@ def backward(
         _gates_back(zeros_units(dh), gates, cells, dh, dc, dz, s, shape, n0, n1)
         recurrent.silence(lengths, s, dz, 4 * H, shape, n0, n1)
         at = (s * N + n0) * 4 * H
-        recurrent.product_back(dz, at, 4 * H, 4 * H, u_t, dh, H, n0, n1)
+        recurrent.product_back(dz, at, 4 * H, 4 * H, u_t, dh, H, n0, n1, False)
         if dx.size:
-            recurrent.product_back(dz, at, 4 * H, 4 * H, w_t, dxs, I, n0, n1)
+            recurrent.product_back(dz, at, 4 * H, 4 * H, w_t, dxs, I, n0, n1, False)
             recurrent.leave_back(dxs, lengths, reverse, s, dx, shape, n0, n1)
     recurrent.start_back(dh, dh_last, lengths, dh0, shape, n0, n1)
     recurrent.start_back(dc, dc_last, lengths, dc0, shape, n0, n1)

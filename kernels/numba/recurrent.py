@@ -147,8 +147,9 @@ def pack(w, b, u, packed, G, shape):
 
 
 @kernel
-def pack_back(w, packed, K, O):
-    """w (K, O) transposed, as panels of COLUMNS vectors while so many are left, then of one: from place k O on."""
+def pack_back(w, packed, K, O, o0, o1, to):
+    """The columns o0..o1 of w (K, O) as the rows from `to` on of w transposed, (O, K), which is packed as panels of
+    COLUMNS vectors, while so many are left, and then of one: the panel of column k from place k O on."""
     lanes = simd.WIDTH // packed.itemsize
     wide = COLUMNS * lanes
     for k in range(0, K, lanes):
@@ -156,29 +157,33 @@ def pack_back(w, packed, K, O):
         width = wide
         if K - panel <= wide - lanes:
             panel, width = k, lanes
-        for o in range(0, O, lanes):
-            part = simd.transpose(simd.load(zeros_square(packed), w, k * O + o, O, K - k, O - o))
-            simd.store(part, packed, panel * O + o * width + k - panel, width, O - o, lanes)
+        start = panel * O + k - panel
+        for o in range(o0, o1, lanes):
+            part = simd.transpose(simd.load(zeros_square(packed), w, k * O + o, O, K - k, o1 - o))
+            simd.store(part, packed, start + (o - o0 + to) * width, width, o1 - o, lanes)
 
 
 @kernel
-def _strip(tile, a, at, stride, O, packed, start, width, out, to, K, rows, count):
+def _strip(tile, a, at, stride, O, packed, start, width, out, to, K, rows, count, add):
     for m in range(0, rows, ROWS):
         sums = tile
+        if add:
+            sums = simd.load(tile, out, to + m * K, K, rows - m, count)
         for o in range(O):
             sums = simd.add_outer(sums, a, at + m * stride + o, stride, rows - m, packed, start + o * width)
         simd.store(sums, out, to + m * K, K, rows - m, count)
 
 
 @kernel
-def product_back(a, at, stride, O, packed, out, K, n0, n1):
-    """out[n0:n1] (K columns) = rows of O numbers, the first at a[at], times what `pack_back` packed."""
+def product_back(a, at, stride, O, packed, out, K, n0, n1, add):
+    """out[n0:n1] (K columns) = or += rows of O numbers, the first at a[at], times what `pack_back` packed."""
     lanes = simd.WIDTH // out.itemsize
     wide, k = COLUMNS * lanes, 0
     while k < K:
+        to = n0 * K + k
         if K - k > wide - lanes:
-            _strip(zeros_wide(out), a, at, stride, O, packed, k * O, wide, out, n0 * K + k, K, n1 - n0, K - k)
+            _strip(zeros_wide(out), a, at, stride, O, packed, k * O, wide, out, to, K, n1 - n0, K - k, add)
             k += wide
         else:
-            _strip(zeros_narrow(out), a, at, stride, O, packed, k * O, lanes, out, n0 * K + k, K, n1 - n0, K - k)
+            _strip(zeros_narrow(out), a, at, stride, O, packed, k * O, lanes, out, to, K, n1 - n0, K - k, add)
             k += lanes

@@ -114,10 +114,11 @@ def relu(typing, x):
 
 @intrinsic
 def where_positive(typing, x, y):
-    """x where y > 0 or NaN, else 0."""
+    """x where y > 0, else 0, and NaN where y is NaN."""
 
     def choose(builder, tile, x, y):
-        return builder.select(builder.fcmp_ordered("<=", y, tile.zero), tile.zero, x)
+        rest = builder.select(builder.fcmp_ordered("<=", y, tile.zero), tile.zero, y)
+        return builder.select(builder.fcmp_ordered(">", y, tile.zero), x, rest)
 
     return x(x, y), _map(choose)
 

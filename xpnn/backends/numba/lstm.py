@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from xpnn.backends.numba import recurrent
-from xpnn.backends.numba.matmul import product
 from xpnn.backends.numba.recurrent import flat
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
@@ -39,21 +38,17 @@ def _backward(dins, douts, kept, *, reverse, work):
     inputs, gates, cells = kept.saved
     dx, dw, du, db, dh0, dc0 = dins[:6]
     lengths, u_t, w_t, dz, dh, dc, dxs, dweights = recurrent.lengths_in(work[0], kept.inputs[6:]), *work[1:]
-    shape = N, T, I, H = recurrent.sizes(x, u)
-    pack_back(*flat(u), u_t, H, 4 * H)
+    shape = _, _, I, H = recurrent.sizes(x, u)
+    pack_back(*flat(u), u_t, H, 4 * H, 0, 4 * H, 0)
     if dx is None:
         dx = x[:0]
     else:
-        pack_back(*flat(w), w_t, I, 4 * H)
+        pack_back(*flat(w), w_t, I, 4 * H, 0, 4 * H, 0)
     given = flat(gates, cells, *douts)
     wanted = flat(dx, dh if dh0 is None else dh0, dc if dc0 is None else dc0)
     arrays = [lengths, reverse, *given, *wanted, u_t, w_t, *flat(dz, dh, dc, dxs)]
     recurrent.run(kernels.backward, kernels.backward_split, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
-    if any([d is not None for d in (dw, du, db)]):
-        product(inputs[:-1].reshape(N * T, -1).T, dz.reshape(N * T, 4 * H), dweights)
-        for d, rows in ((dw, dweights[:I]), (db, dweights[I]), (du, dweights[I + 1 :])):
-            if d is not None:
-                d[...] = rows
+    recurrent.weight_gradients(inputs, dz, dweights, I, dw, db, du)
 
 
 OVERRIDES = {"lstm": Override(_forward, _backward, recurrent.guard, saved=_saved, work=_work)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xpnn.backends.numba.matmul import product
 from xpnn.core.contract import floating
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import gemm, simd
@@ -71,3 +72,13 @@ def run(whole, split, arrays, shape, weights):
     else:
         share = -(-N // (kernels.ROWS * threads)) * kernels.ROWS
         split(*arrays, shape, share, -(-N // share))
+
+
+def weight_gradients(inputs, dz, room, I, dw, db, du):
+    """What is wanted of the sum of inputs^T dz over all steps, where the inputs are x (I numbers), a one and h."""
+    if any([d is not None for d in (dw, db, du)]):
+        K, O = room.shape
+        product(inputs[:-1].reshape(-1, K).T, dz.reshape(-1, O), room)
+        for d, rows in ((dw, room[:I]), (db, room[I]), (du, room[I + 1 :])):
+            if d is not None:
+                d[...] = rows
