@@ -102,6 +102,30 @@ def _gru(x, w, u, b, bn, h0, lengths=None, *, reverse):
     return _by_sequence(torch.gru, x, [w.T, u.T, b, second], [h0], lengths, reverse)
 
 
+def _channels_second(x):
+    return x.movedim(-1, 1)
+
+
+def _batch_norm(x, gamma, beta, *, eps):
+    axes = tuple(range(x.ndim - 1))
+    mean, var = x.mean(axes), x.var(axes, correction=0)
+    if x.numel() == x.shape[-1]:  # a variance of nothing, which PyTorch refuses
+        return (x - mean) / torch.sqrt(var + eps) * gamma + beta, mean, var
+    return F.batch_norm(_channels_second(x), None, None, gamma, beta, True, 0.0, eps).movedim(1, -1), mean, var
+
+
+def _batch_norm_inference(x, gamma, beta, mean, var, *, eps):
+    return F.batch_norm(x.reshape(-1, x.shape[-1]), mean, var, gamma, beta, False, 0.0, eps).reshape(x.shape)
+
+
+def _layer_norm(x, gamma=None, beta=None, *, eps):
+    return F.layer_norm(x, x.shape[-1:], gamma, beta, eps)
+
+
+def _group_norm(x, gamma, beta, *, groups, eps):
+    return F.group_norm(_channels_second(x), groups, gamma, beta, eps).movedim(1, -1)
+
+
 def _upsample2d(x, factor, mode):
     options = {"align_corners": False} if mode == "bilinear" else {}
     return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=factor, mode=mode, **options).permute(0, 2, 3, 1)
@@ -148,6 +172,10 @@ TWINS = {
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
+    "batch_norm": _batch_norm,
+    "batch_norm_inference": _batch_norm_inference,
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
     "upsample2d": _upsample2d,
     "embedding": lambda table, ids: F.embedding(ids, table),
     "one_hot": lambda ids, classes, dtype: F.one_hot(ids, classes).to(getattr(torch, dtype)),

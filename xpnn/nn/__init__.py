@@ -14,6 +14,7 @@ from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.lstm import LSTM
 from xpnn.nn.module import Module, watching
+from xpnn.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from xpnn.nn.pool import AvgPool1d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d, Upsample
 from xpnn.nn.recurrent import State
 from xpnn.nn.rnn import RNN
@@ -25,6 +26,7 @@ __all__ = [
     "Activation",
     "AvgPool1d",
     "AvgPool2d",
+    "BatchNorm",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
@@ -34,6 +36,8 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "GroupNorm",
+    "LayerNorm",
     "MaxPool1d",
     "MaxPool2d",
     "Module",

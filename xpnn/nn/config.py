@@ -17,6 +17,7 @@ from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
 from xpnn.nn.lstm import LSTM
 from xpnn.nn.module import Held, Module
+from xpnn.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from xpnn.nn.rnn import RNN
 
 MOST_NESTED = 32
@@ -29,6 +30,7 @@ LAYERS: dict[str, type[Module]] = {
         LSTM,
         RNN,
         Activation,
+        BatchNorm,
         Conv1d,
         Conv2d,
         ConvTranspose2d,
@@ -36,6 +38,8 @@ LAYERS: dict[str, type[Module]] = {
         Dropout,
         Embedding,
         Flatten,
+        GroupNorm,
+        LayerNorm,
     )
 }
 """The layers that a description can name; `Module.holds` of each says which tensors follow from its settings."""

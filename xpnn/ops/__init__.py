@@ -16,12 +16,15 @@ from xpnn.ops.activation import (
     step,
     tanh,
 )
+from xpnn.ops.batch_norm import batch_norm, batch_norm_inference
 from xpnn.ops.conv import conv1d, conv2d
 from xpnn.ops.conv_transpose import conv_transpose2d
 from xpnn.ops.dense import dense
 from xpnn.ops.dropout import dropout
 from xpnn.ops.embedding import embedding, one_hot
+from xpnn.ops.group_norm import group_norm
 from xpnn.ops.gru import gru
+from xpnn.ops.layer_norm import layer_norm
 from xpnn.ops.loss import (
     binary_cross_entropy,
     half_sum_of_squares,
@@ -46,6 +49,8 @@ from xpnn.ops.upsample import upsample2d
 __all__ = [
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
+    "batch_norm_inference",
     "binary_cross_entropy",
     "conv1d",
     "conv2d",
@@ -58,11 +63,13 @@ __all__ = [
     "gelu",
     "global_avg_pool",
     "global_max_pool",
+    "group_norm",
     "gru",
     "half_sum_of_squares",
     "hard_sigmoid",
     "huber",
     "l1",
+    "layer_norm",
     "leaky_relu",
     "log_softmax",
     "lstm",
