@@ -12,7 +12,7 @@ from numba import prange
 from xpnn_kernels.numba import recurrent, simd
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.recurrent import ROWS
-from xpnn_kernels.numba.simd_math import relu, tanh, where_positive
+from xpnn_kernels.numba.simd_math import relu, relu_slope, tanh
 
 SEQUENCES = 2 * ROWS
 zeros_units, zeros_back = simd.zeros(SEQUENCES, 1), simd.zeros(ROWS, 1)
@@ -68,7 +68,7 @@ def _slope_back(tile, inputs, rectify, dh, dz, s, shape, n0, n1):
             h = simd.load(tile, inputs, (at + N) * K + I + 1 + j, K, rows, H - j)
             d = simd.load(tile, dh, n * H + j, H, rows, H - j)
             if rectify:
-                d = where_positive(d, h)
+                d = d * relu_slope(h)
             else:
                 d = d - d * h * h
             simd.store(d, dz, at * H + j, H, rows, H - j)

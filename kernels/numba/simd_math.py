@@ -113,14 +113,14 @@ def relu(typing, x):
 
 
 @intrinsic
-def where_positive(typing, x, y):
-    """x where y > 0, else 0, and NaN where y is NaN."""
+def relu_slope(typing, y):
+    """1 where y > 0, 0 elsewhere, NaN where y is NaN."""
 
-    def choose(builder, tile, x, y):
+    def slope(builder, tile, y):
         rest = builder.select(builder.fcmp_ordered("<=", y, tile.zero), tile.zero, y)
-        return builder.select(builder.fcmp_ordered(">", y, tile.zero), x, rest)
+        return builder.select(builder.fcmp_ordered(">", y, tile.zero), _all(tile, 1.0), rest)
 
-    return x(x, y), _map(choose)
+    return y(y), _map(slope)
 
 
 @intrinsic(prefer_literal=True)
