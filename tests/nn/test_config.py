@@ -34,6 +34,7 @@ EXAMPLES = {
     "MaxPool1d": [nn.MaxPool1d(2), nn.MaxPool1d(3, 2, "same")],
     "MaxPool2d": [nn.MaxPool2d(2), nn.MaxPool2d((3, 2), (2, 1), "same")],
     "RNN": [nn.RNN(3, 4), nn.RNN(1, 2, activation="relu", layers=2, dropout=0.1)],
+    "SpatialDropout": [nn.SpatialDropout(), nn.SpatialDropout(0.25)],
     "Upsample": [nn.Upsample(2), nn.Upsample((2, 3), "bilinear")],
 }
 

@@ -11,7 +11,7 @@ from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
 from xpnn.nn.embedding import Embedding
 from xpnn.nn.gru import GRU
-from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
+from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential, SpatialDropout
 from xpnn.nn.lstm import LSTM
 from xpnn.nn.module import Module, watching
 from xpnn.nn.norm import BatchNorm, GroupNorm, LayerNorm
@@ -42,6 +42,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Sequential",
+    "SpatialDropout",
     "State",
     "Upsample",
     "build",

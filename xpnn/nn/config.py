@@ -14,10 +14,11 @@ from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
 from xpnn.nn.embedding import Embedding
 from xpnn.nn.gru import GRU
-from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential
+from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential, SpatialDropout
 from xpnn.nn.lstm import LSTM
 from xpnn.nn.module import Held, Module
 from xpnn.nn.norm import BatchNorm, GroupNorm, LayerNorm
+from xpnn.nn.pool import AvgPool1d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d, Upsample
 from xpnn.nn.rnn import RNN
 
 MOST_NESTED = 32
@@ -30,6 +31,8 @@ LAYERS: dict[str, type[Module]] = {
         LSTM,
         RNN,
         Activation,
+        AvgPool1d,
+        AvgPool2d,
         BatchNorm,
         Conv1d,
         Conv2d,
@@ -38,8 +41,14 @@ LAYERS: dict[str, type[Module]] = {
         Dropout,
         Embedding,
         Flatten,
+        GlobalAvgPool,
+        GlobalMaxPool,
         GroupNorm,
         LayerNorm,
+        MaxPool1d,
+        MaxPool2d,
+        SpatialDropout,
+        Upsample,
     )
 }
 """The layers that a description can name; `Module.holds` of each says which tensors follow from its settings."""

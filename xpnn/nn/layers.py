@@ -7,6 +7,8 @@ from math import prod
 from typing import Any
 
 from xpnn import ops
+from xpnn.core.arithmetic import need_floating
+from xpnn.core.op import Spec
 from xpnn.core.random import ADVANCE, DEFAULT, state_of
 from xpnn.core.tape import update
 from xpnn.core.tensor import Tensor, tensor
@@ -79,7 +81,7 @@ class Dropout(Module):
 
     def __init__(self, rate: float = 0.5) -> None:
         if not 0 <= rate < 1:
-            raise ConfigError(f"Dropout: expected a rate from 0 up to 1; got {rate}")
+            raise ConfigError(f"{type(self).__name__}: expected a rate from 0 up to 1; got {rate}")
         self.rate = rate
         self.stream = tensor(state_of(DEFAULT.seed()))
 
@@ -90,6 +92,22 @@ class Dropout(Module):
     def forward(self, x: Tensor) -> Any:
         if not self.training or self.rate == 0:
             return x
-        y = ops.dropout(x, self.stream, self.rate)
+        y = self.drop(x)
         update(ADVANCE, self.stream)
         return y
+
+    def drop(self, x: Tensor) -> Tensor:
+        return ops.dropout(x, self.stream, self.rate)
+
+
+class SpatialDropout(Dropout):
+    """`Dropout` of whole channels: x (N, ..., C), and one draw for each of the N C maps, as neighbours in an image or a
+    sequence say much the same. Tompson, Goroshin, Jain, LeCun and Bregler, CVPR 2015, section 3.2. ShapeError below two
+    axes; DTypeError for whole numbers."""
+
+    def drop(self, x: Tensor) -> Tensor:
+        if x.ndim < 2:
+            raise ShapeError(f"SpatialDropout: expected x (N, ..., C); got {x.shape}")
+        need_floating("SpatialDropout", x=Spec(x.shape, x.dtype))
+        maps = Spec((x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]), x.dtype)
+        return x * ops.dropout(Tensor(x.backend.full(maps, 1), x.backend), self.stream, self.rate)
