@@ -102,6 +102,17 @@ def _gru(x, w, u, b, bn, h0, lengths=None, *, reverse):
     return _by_sequence(torch.gru, x, [w.T, u.T, b, second], [h0], lengths, reverse)
 
 
+def _attention(q, k, v, lengths=None, *, heads, causal, scale):
+    (N, T, _), S = q.shape, k.shape[1]
+    seen = torch.ones(N, 1, T, S, dtype=torch.bool)
+    seen = seen.tril(S - T) if causal else seen
+    seen = seen if lengths is None else seen & (torch.arange(S) < lengths[:, None, None, None])
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    some = seen.any(-1, keepdim=True)  # PyTorch gives NaN to a query that sees nothing
+    y = F.scaled_dot_product_attention(q, k, v, seen | ~some, scale=scale) * some
+    return y.transpose(1, 2).flatten(2)
+
+
 def _channels_second(x):
     return x.movedim(-1, 1)
 
@@ -172,6 +183,7 @@ TWINS = {
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
+    "attention": _attention,
     "batch_norm": _batch_norm,
     "batch_norm_inference": _batch_norm_inference,
     "layer_norm": _layer_norm,

@@ -16,6 +16,7 @@ from xpnn.ops.activation import (
     step,
     tanh,
 )
+from xpnn.ops.attention import attention
 from xpnn.ops.batch_norm import batch_norm, batch_norm_inference
 from xpnn.ops.conv import conv1d, conv2d
 from xpnn.ops.conv_transpose import conv_transpose2d
@@ -47,6 +48,7 @@ from xpnn.ops.softmax import cross_entropy, log_softmax, softmax
 from xpnn.ops.upsample import upsample2d
 
 __all__ = [
+    "attention",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
