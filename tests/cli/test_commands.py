@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import xpnn as library
-from xpnn import data, nn
+from xpnn import data, models, nn
 from xpnn.doctor import Finding
 
 from .conftest import call
 
-COMMANDS = ("train", "evaluate", "predict", "doctor", "backends", "check")
+COMMANDS = ("train", "evaluate", "predict", "sample", "doctor", "backends", "check")
 SCRIPT = "import sys; from xpnn.cli import main; sys.argv[0] = 'xpnn'; main()"
 
 
@@ -145,6 +145,9 @@ def test_evaluate_a_model_saved_alone(xpnn, fails):
     library.save(model, "alone")
     assert "does not say what it was trained on" in fails("evaluate", "alone")
     assert "360 test samples" in xpnn("evaluate", "alone", "digits")
+    library.save(models.cnn((8, 8, 1), 10), "images")  # does not tell the shape of a sample
+    assert "360 test samples" in xpnn("evaluate", "images", "digits")
+    assert "a shape that it does not tell" in fails("predict", "images", "x.png")
 
 
 def test_evaluate_what_is_no_model(fails, digits_model):

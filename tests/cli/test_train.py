@@ -139,7 +139,30 @@ def test_ctrl_c_without_a_checkpoint(monkeypatch):
 
 def test_a_finished_run_resumes_to_its_result(xpnn):
     first = xpnn(*BRIEF, "--checkpoint", "m", "--quiet")
-    assert accuracy(xpnn(*BRIEF, "--resume", "m", "--quiet")) == accuracy(first)
+    again = xpnn(*BRIEF, "--resume", "m")
+    assert accuracy(again) == accuracy(first)
+    assert "resuming  m, after 2 epochs and 90 updates\n" in again
+
+
+@pytest.mark.parametrize("model", ["cnn", "lenet5"])
+def test_networks_for_images(xpnn, tmp_path, model):
+    """On images of three quarters of MNIST's size; evaluated and asked as they were trained."""
+    for data, part, n in zip(digits(), ("train", "t10k"), (200, 50), strict=True):
+        images = np.kron(data.x[:n, :, :, 0], np.ones((2, 2), np.uint8)) * 15
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", images)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", data.y[:n].astype(np.uint8))
+    options = ("--model", model, "--epochs", "4", "--lr", "0.002", "--checkpoint", "m")
+    text = xpnn("train", tmp_path, *options)
+    assert f"model     {NAMES[model]}" in text
+    assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("data"))
+    assert accuracy(text) > 50
+    assert accuracy(xpnn("evaluate", "m")) == accuracy(text)
+
+
+NAMES = {
+    "cnn": "cnn conv32-conv64-pool-128-10, relu, dropout 0.5, 315,146 parameters",
+    "lenet5": "lenet5 conv6-pool-conv16-pool-120-84-10, relu, 21,386 parameters",
+}
 
 
 def test_resuming_another_run_says_what_differs(xpnn, fails):
@@ -170,6 +193,8 @@ UNKNOWN = [
     (("digits", "--activation", "rellu"), "Did you mean 'relu'?"),
     (("digits", "--loss", "hubber"), "Did you mean 'huber'?"),
     (("digits", "--model", "mpl"), "Did you mean 'mlp'?"),
+    (("digits", "--model", "lenet5"), "digits: lenet5: expected images of at least 12x12; got 8x8. A smaller network"),
+    (("digits", "--model", "lenet5", "--hidden", "9"), "--hidden: lenet5 has none"),
     (("digits", "--backend", "fortran"), "backend 'fortran' is unknown; expected one of numpy, "),
     (("digits", "--hidden", "3x"), "--hidden: expected sizes above 0"),
     (("digits", "--hidden", "300,0"), "--hidden: expected sizes above 0"),
