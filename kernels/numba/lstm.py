@@ -8,7 +8,7 @@ Backward, a step computes dz (T, N, 4H), the gradient before the gates, and from
 state before and of x. Those of w, b and u are one product of all steps' inputs with all steps' dz.
 
 Measured on two cores with AVX-512 against PyTorch 2.13, forward and backward, times its / ours: (T, N, I, H) = (28, 64,
-28, 128) 1.6, (100, 32, 65, 256) 1.5, (128, 64, 256, 512) 2.1. See `recurrent` for what bounds it.
+28, 128) 1.5, (100, 32, 65, 256) 1.5, (128, 64, 256, 512) 2.1. See `recurrent` for what bounds it.
 """
 
 from __future__ import annotations
