@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import data, nn, optim
+from xpnn import data, models, nn, optim
+from xpnn.cli.recipe import MNIST
 from xpnn.errors import DataError
 from xpnn.train import Callback
 
@@ -68,3 +69,15 @@ def test_the_classic_set_up_trains(mnist):
     trainer = xpnn.Trainer(model, optim.SGD(lr=0.3), loss="half_sum_of_squares", metrics=["accuracy"])
     trainer.fit(train[:10_000], epochs=1, batch_size=1, progress=False)
     assert trainer.evaluate(test)["accuracy"] > 0.88
+
+
+def test_the_cnn_reaches_99_2_per_cent(mnist):
+    """With the settings of `xpnn train mnist --model cnn`."""
+    usual = MNIST["cnn"]
+    with xpnn.use("numba"):
+        xpnn.seed(0)
+        model = models.cnn((28, 28, 1), 10, usual.hidden, dropout=usual.dropout)
+    course = optim.Cosine(usual.epochs)
+    trainer = xpnn.Trainer(model, optim.Adam(lr=usual.lr), metrics=["accuracy"], schedule=course)
+    trainer.fit(mnist[0], usual.epochs, usual.batch_size, progress=False)
+    assert trainer.evaluate(mnist[1])["accuracy"] >= 0.992
