@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from xpnn.errors import BackendError
 
 LARGE = 1 << 16
 """Bytes from which on it pays to look where an array begins: 3 us."""
+PAGE = 4096
+_places = cycle(range(0, PAGE, 16 * LINE))
 
 
 class NumbaBackend(Backend):
@@ -23,11 +26,13 @@ class NumbaBackend(Backend):
     replays = True
 
     def empty(self, spec: Spec) -> Array:
-        """An unset array; a large one begins on a cache line, so that no vector of a kernel lies on two."""
+        """An unset array; a large one begins on a cache line, so that no vector of a kernel lies on two, and each at
+        another place in its page: arrays that are walked together do not compete for the same places in the cache."""
         if spec.nbytes < LARGE:
             return np.empty(spec.shape, spec.dtype)
-        memory = np.empty(spec.nbytes + LINE, np.uint8)
-        return np.ndarray(spec.shape, spec.dtype, memory, -memory.__array_interface__["data"][0] % LINE)
+        memory = np.empty(spec.nbytes + PAGE, np.uint8)
+        start = (next(_places) - memory.__array_interface__["data"][0]) % PAGE
+        return np.ndarray(spec.shape, spec.dtype, memory, start)
 
     def set_num_threads(self, n: int) -> None:
         from xpnn_kernels.numba import threads  # imports Numba
