@@ -32,19 +32,22 @@ zeros_wide, zeros_middle, zeros_narrow = simd.zeros(LOW, WIDE), simd.zeros(TALL,
 
 
 @kernel
-def pack(w, K, O, sk, so, groups, group_step, width, panels):
-    """panels[g, block, k, :] = w[g group_step + k sk + o so] for the o of the block: `width` columns, then zeros."""
+def pack(w, taps, I, O, strides, groups, width, panels):
+    """panels[g, block, (t, i), :] = w[start + g gs + t ts + i is + o os], strides (start, gs, ts, is, os), for the o of
+    the block: `width` columns, then zeros."""
+    begin, gs, ts, si, so = strides
     at = 0
     for g in range(groups):
         for o0 in range(0, O, width):
-            for k in range(K):
-                start = g * group_step + k * sk + o0 * so
-                count = min(width, O - o0)
-                for o in range(count):
-                    panels[at + o] = w[start + o * so]
-                for o in range(count, width):
-                    panels[at + o] = 0
-                at += width
+            count = min(width, O - o0)
+            for t in range(taps):
+                for i in range(I):
+                    start = begin + g * gs + t * ts + i * si + o0 * so
+                    for o in range(count):
+                        panels[at + o] = w[start + o * so]
+                    for o in range(count, width):
+                        panels[at + o] = 0
+                    at += width
 
 
 @kernel

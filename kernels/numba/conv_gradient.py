@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from xpnn_kernels.numba import rows, simd
+from xpnn_kernels.numba import rows, simd, vector
 from xpnn_kernels.numba.conv import (
     CHUNK,
     LOW,
@@ -28,6 +28,8 @@ from xpnn_kernels.numba.conv import (
     zeros_wide,
 )
 from xpnn_kernels.numba.jit import kernel
+
+zeros_line = simd.zeros(1, WIDE)
 
 
 @kernel
@@ -55,16 +57,38 @@ def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0
 
 
 @kernel
+def add_line(tile, width, source, start, count, sums, to):
+    """sums[to:to + count] += source[start:start + count]"""
+    for i in range(0, count, width):
+        line = simd.load(tile, source, start + i, 0, 1, count - i)
+        simd.store(vector.add(simd.load(tile, sums, to + i, 0, 1, count - i), line), sums, to + i, 0, 1, count - i)
+
+
+@kernel
 def spread(T, m0, m1, place, taps, run, K, groups, I, dx, start):
-    """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together that lie side by side in dx."""
-    at = 0
+    """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx."""
+    tile, width, at = zeros_line(dx), WIDE * simd.WIDTH // dx.itemsize, 0
     for m in range(m0, m1):
         for g in range(groups):
             for k in range(0, K, run):
                 to = start + place[m] + taps[k] + g * I
-                for i in range(run):
-                    dx[to + i] += T[at + i]
+                if 2 * run < width // WIDE:  # masks cost more than they save
+                    for i in range(run):
+                        dx[to + i] += T[at + i]
+                else:
+                    add_line(tile, width, T, at, run, dx, to)
                 at += run
+
+
+@kernel
+def add_columns(dz, M, O, db, at):
+    """db[at:at + O] += the sum of M rows of dz."""
+    tile, width = zeros_line(db), WIDE * simd.WIDTH // db.itemsize
+    for o in range(0, O, width):
+        sums = simd.load(tile, db, at + o, 0, 1, O - o)
+        for m in range(M):
+            sums = vector.add(sums, simd.load(tile, dz, m * O + o, 0, 1, O - o))
+        simd.store(sums, db, at + o, 0, 1, O - o)
 
 
 @kernel
@@ -98,9 +122,8 @@ def images(x, dy, kept, code, parameter, panels, dx, dw, db, d0, shape, height, 
             p1 = min(P, p0 + height)
             M, h0 = (p1 - p0) * Q, p0 * SH - top
             fetch(code, parameter, dy, kept, (n, P, Q), O, p0, p1, 0, Q, dz)
-            for m in range(M if db.size else 0):
-                for o in range(O):
-                    db[d0 * O + o] += dz[m * O + o]
+            if db.size:
+                add_columns(dz, M, O, db, d0 * O)
             if dw.size:
                 h1 = (p1 - 1) * SH + (KH - 1) * DH + 1 - top
                 fetch(0, parameter, x, x, (n, H, W), C, h0, h1, -left, columns - left, band)

@@ -44,6 +44,14 @@ def add(typing, x, y):
 
 
 @intrinsic
+def add_product(typing, x, y, z):
+    """x y + z."""
+    return x(x, x, x), _lanewise(
+        x, lambda builder, x, y, z: builder.fadd(builder.fmul(x, y, simd.FUSED), z, simd.FUSED)
+    )
+
+
+@intrinsic
 def scale(typing, x, factor):
     """x factor, a number."""
     return x(x, x.dtype), _lanewise(x, lambda builder, x, factor: builder.fmul(x, factor, simd.FUSED))

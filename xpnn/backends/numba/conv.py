@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from xpnn.backends.numba import conv_direct
+from xpnn.backends.numba import conv_depthwise, conv_direct, conv_winograd
 from xpnn.backends.numba.conv_algorithm import Algorithm
 from xpnn.core.contract import Override, floating
 from xpnn.core.op import Spec
 from xpnn.ops.conv import CONV2D
 
-ALGORITHMS: tuple[Algorithm, ...] = (conv_direct.DIRECT,)
+ALGORITHMS: tuple[Algorithm, ...] = (conv_depthwise.DEPTHWISE, conv_winograd.WINOGRAD, conv_direct.DIRECT)
 """The first that fits is taken; the last fits always."""
 
 

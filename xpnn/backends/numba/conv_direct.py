@@ -48,14 +48,29 @@ class Plan(NamedTuple):
         return ((self.height - 1) * SH + (KH - 1) * DH + 1) * self.columns * C
 
 
-def plan(x, w, *, stride, padding, dilation, groups, **_) -> Plan:
-    (N, H, W, C), (KH, KW, I, O) = x.shape, w.shape
-    P, Q = windows.count("conv2d", (H, W), (KH, KW), stride, padding, dilation)
-    columns = (Q - 1) * stride[1] + (KW - 1) * dilation[1] + 1
-    row = max(Q * O, stride[0] * columns * C) * x.dtype.itemsize
-    shape = (N, H, W, C, P, Q, O, KH, KW, *stride, *dilation, padding[0][0], padding[1][0], groups)
+def plan(dtype, shape) -> Plan:
+    _, _, _, C, P, Q, O, KH, KW, SH, SW, _, DW, _, _, groups = shape
+    columns = (Q - 1) * SW + (KW - 1) * DW + 1
+    row = max(Q * O, SH * columns * C) * dtype.itemsize
     height = max(1, min(P, BAND_BYTES // row))
-    return Plan(shape, KH * KW * I, columns, height, simd.WIDTH // x.dtype.itemsize)
+    return Plan(shape, KH * KW * (C // groups), columns, height, simd.WIDTH // dtype.itemsize)
+
+
+def shape_of(x, w, *, stride, padding, dilation, groups, **_) -> tuple[int, ...]:
+    (N, H, W, C), (KH, KW, _, O) = x.shape, w.shape
+    P, Q = windows.count("conv2d", (H, W), (KH, KW), stride, padding, dilation)
+    return N, H, W, C, P, Q, O, KH, KW, *stride, *dilation, padding[0][0], padding[1][0], groups
+
+
+def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The convolution of dz with the mirrored kernel that dx is, where the stride is 1."""
+    N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups = shape
+    return N, P, Q, O, H, W, C, KH, KW, SH, SW, DH, DW, (KH - 1) * DH - top, (KW - 1) * DW - left, groups
+
+
+def is_mirrored(p: Plan) -> bool:
+    """Is dx computed like that? With few channels its vectors would be half empty; then the window shares them."""
+    return p.shape[9:11] == (1, 1) and p.shape[3] // p.shape[15] >= p.lanes
 
 
 def table_specs(p: Plan) -> tuple[Spec, ...]:
@@ -64,80 +79,86 @@ def table_specs(p: Plan) -> tuple[Spec, ...]:
 
 
 def work(phase, x, w, b=None, **attrs):
-    p, T, dtype = plan(x, w, **attrs), threads.threads(), x.dtype
-    _, _, _, C, P, Q, O, KH, *_, groups = p.shape
-    part = O // groups
-    bands = Spec((T, p.band() + kernels.SLACK), dtype)
-    if phase == "forward":
-        return (*table_specs(p), Spec((groups * p.K * p.panels(part),), dtype), bands)
-    padded = ((P - 1) * p.shape[9] + (KH - 1) * p.shape[11] + 1) * p.columns * C
-    pixels, channels = p.height * Q, part
-    index = np.dtype(np.intp)
+    p = plan(x.dtype, shape_of(x, w, **attrs))
+    return correlation_work(p, x.dtype) if phase == "forward" else gradient_work(p, x.dtype)
+
+
+def correlation_work(p, dtype):
+    part, groups = p.shape[6] // p.shape[15], p.shape[15]
+    panels = Spec((groups * p.K * p.panels(part),), dtype)
+    return (*table_specs(p), panels, Spec((threads.threads(), p.band() + kernels.SLACK), dtype))
+
+
+def gradient_work(p, dtype):
+    T, groups = threads.threads(), p.shape[15]
+    _, _, _, C, P, Q, O, KH, _, SH, _, DH, *_ = p.shape
+    spread = not is_mirrored(p)
+    padded = ((P - 1) * SH + (KH - 1) * DH + 1) * p.columns * C if spread else 0
+    part, pixels, index = O // groups, p.height * Q, np.dtype(np.intp)
     return (
         *table_specs(p),
         Spec((pixels + kernels.TALL,), index),
-        Spec((channels,), index),
-        Spec((groups * part * p.panels(p.K),), dtype),
-        bands,
+        Spec((part,), index),
+        Spec((groups * part * p.panels(p.K) if spread else 0,), dtype),
+        Spec((T, p.band() + kernels.SLACK), dtype),
         Spec((T, pixels * O + kernels.SLACK), dtype),
-        Spec((T, kernels.CHUNK * groups * p.K), dtype),
+        Spec((T, kernels.CHUNK * groups * p.K if spread else 0), dtype),
         Spec((T, padded), dtype),
         Spec((T * p.K * O,), dtype),
         Spec((T * O,), dtype),
+        *(() if spread else correlation_work(plan(dtype, mirrored(p.shape)), dtype)),
     )
+
+
+def correlate(p, x, kept, inner, w, strides, bias, z, y, activation, work):
+    place, taps, panels, bands = work
+    part, groups = p.shape[6] // p.shape[15], p.shape[15]
+    kernels.tables(p.shape, place, taps)
+    window = p.shape[7] * p.shape[8]
+    kernels.pack(w, window, p.K // window, part, strides, groups, p.width(part), panels)
+    settings = CODES[inner], parameter(inner, {}), panels, bias, z, y, CODES[activation], parameter(activation, {})
+    size = p.shape, p.height, p.width(part), (place, taps)
+    kernels.forward(x, kept, *settings, *size, bands, bands.shape[0])
 
 
 def forward(outs, saved, x, w, b=None, *, activation, work, **attrs):
-    p = plan(x, w, **attrs)
-    place, taps, panels, bands = work
-    O, groups = p.shape[6], p.shape[15]
-    part = O // groups
-    y = outs[0].reshape(-1)
+    p = plan(x.dtype, shape_of(x, w, **attrs))
+    _, _, I, O = w.shape
+    y, flat = outs[0].reshape(-1), x.reshape(-1)
     z = saved[0].reshape(-1) if saved else y
-    flat = x.reshape(-1)
-    kernels.tables(p.shape, place, taps)
-    kernels.pack(w.reshape(-1), p.K, part, O, 1, groups, part, p.width(part), panels)
-    bias = flat[:0] if b is None else b
-    kernels.forward(
-        flat,
-        flat,
-        CODES[None],
-        0.0,
-        panels,
-        bias,
-        z,
-        y,
-        CODES[activation],
-        parameter(activation, {}),
-        p.shape,
-        p.height,
-        p.width(part),
-        (place, taps),
-        bands,
-        bands.shape[0],
-    )
+    strides = 0, O // p.shape[15], I * O, O, 1
+    correlate(p, flat, flat, None, w.reshape(-1), strides, flat[:0] if b is None else b, z, y, activation, work)
 
 
-def backward(dins, douts, kept, *, activation, work, precision, **attrs):
+def backward(dins, douts, kept, *, activation, work, **attrs):
     x, w = kept.inputs[:2]
     dx, dw, db = (*dins, None)[:3]
-    p = plan(x, w, **attrs)
-    place, taps, pixels, channels, panels, bands, dzs, Ts, padded, dws, dbs = work
-    O, groups = p.shape[6], p.shape[15]
-    part, source = O // groups, (kept.saved or kept.outs)[0].reshape(-1)
+    p = plan(x.dtype, shape_of(x, w, **attrs))
+    dy, source, flat = douts[0].reshape(-1), (kept.saved or kept.outs)[0].reshape(-1), w.reshape(-1)
+    _, _, I, O = w.shape
+    groups = p.shape[15]
+    part, window = O // groups, p.K // I
+    if dx is not None and is_mirrored(p):
+        q, y = plan(x.dtype, mirrored(p.shape)), dx.reshape(-1)
+        strides = (window - 1) * I * O, part, -I * O, 1, O
+        correlate(q, dy, source, activation, flat, strides, y[:0], y, y, None, work[11:])
+        dx = None
+    if dx is None and dw is None and db is None:
+        return
+    place, taps, pixels, channels, panels, bands, dzs, Ts, padded, dws, dbs = work[:11]
     kernels.tables(p.shape, place, taps)
     gradients.multiples(O, pixels)
     gradients.multiples(1, channels)
     if dx is not None:
-        kernels.pack(w.reshape(-1), part, p.K, 1, O, groups, part, p.width(p.K), panels)
+        kernels.pack(flat, 1, part, p.K, (0, part, 0, 1, O), groups, p.width(p.K), panels)
     gradients.backward(
         x.reshape(-1),
-        douts[0].reshape(-1),
+        dy,
         source,
         CODES[activation],
         parameter(activation, {}),
         panels,
-        dzs[0, :0] if dx is None else dx.reshape(-1),
+        dbs[:0] if dx is None else dx.reshape(-1),
         dws if dw is not None else dws[:0],
         dbs if db is not None else dbs[:0],
         p.shape,
