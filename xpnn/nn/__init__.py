@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from xpnn.errors import hint
 from xpnn.nn import init
+from xpnn.nn.attention import MultiHeadAttention
 from xpnn.nn.config import build, describe
 from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
@@ -41,6 +42,7 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "Module",
+    "MultiHeadAttention",
     "Sequential",
     "SpatialDropout",
     "State",

@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 from xpnn.errors import ConfigError, XpnnError, unknown
+from xpnn.nn.attention import MultiHeadAttention
 from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
 from xpnn.nn.embedding import Embedding
@@ -45,6 +46,7 @@ LAYERS: dict[str, type[Module]] = {
         GlobalMaxPool,
         GroupNorm,
         LayerNorm,
+        MultiHeadAttention,
         MaxPool1d,
         MaxPool2d,
         SpatialDropout,

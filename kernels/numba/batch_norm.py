@@ -1,0 +1,79 @@
+"""Batch normalisation of x (R, C), column by column, on all threads: two passes forward, two backward.
+
+forward reads x twice and writes y (12 bytes an element in float32), backward reads x and dy twice and writes dx (20);
+bound by memory. What the threads have found (one row each) is put together in their order: the same bits for one
+number of threads. See `columns` for the passes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from xpnn_kernels.numba import columns
+from xpnn_kernels.numba.jit import kernel
+
+
+@kernel
+def gather(R, means, squares, eps, gamma, mean, var, rstd, a):
+    """The moments of R rows from those of the threads, (threads, C); rstd = 1 / sqrt(var + eps), a = gamma rstd."""
+    threads, C = means.shape
+    for c in range(C):
+        mu, spread, seen = means[0, c], squares[0, c], R // threads
+        for t in range(1, threads):
+            more = (t + 1) * R // threads - t * R // threads
+            apart, seen = means[t, c] - mu, seen + more
+            mu += apart * (more / seen)
+            spread += squares[t, c] + apart * apart * (more / seen * (seen - more))
+        mean[c], var[c] = mu, spread / R
+        rstd[c] = 1 / math.sqrt(var[c] + eps)
+        a[c] = gamma[c] * rstd[c]
+
+
+@kernel
+def scatter(R, plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, dbeta):
+    """dx = a dy + slope (x - mean) + b, and the gradients of gamma and beta, from the sums of the threads."""
+    threads, C = plain.shape
+    for c in range(C):
+        total, inner = plain[0, c], slanted[0, c]
+        for t in range(1, threads):
+            total += plain[t, c]
+            inner += slanted[t, c]
+        dgamma[c], dbeta[c] = inner * rstd[c], total
+        a[c] = gamma[c] * rstd[c]
+        b[c] = (dmean[c] - a[c] * total) / R
+        slope[c] = (2 * dvar[c] - a[c] * rstd[c] * dgamma[c]) / R
+
+
+@kernel(parallel=True)
+def moments(x, means, squares):
+    threads, R = len(means), len(x)
+    for thread in prange(threads):
+        t = np.intp(thread)  # Numba's is unsigned
+        columns.moments(x, 0, t * R // threads, (t + 1) * R // threads, means[t], squares[t])
+
+
+@kernel(parallel=True)
+def line(threads, x, mean, a, b, y):
+    R = len(x)
+    for thread in prange(threads):
+        t = np.intp(thread)
+        columns.line(x, mean, a, b, t * R // threads, (t + 1) * R // threads, y)
+
+
+@kernel(parallel=True)
+def sums(x, dy, mean, plain, slanted):
+    threads, R = len(plain), len(x)
+    for thread in prange(threads):
+        t = np.intp(thread)
+        columns.sums(x, dy, mean, t * R // threads, (t + 1) * R // threads, plain[t], slanted[t])
+
+
+@kernel(parallel=True)
+def line_back(threads, x, dy, mean, a, b, slope, dx):
+    R = len(x)
+    for thread in prange(threads):
+        t = np.intp(thread)
+        columns.line_back(x, dy, mean, a, b, slope, t * R // threads, (t + 1) * R // threads, dx)

@@ -1,0 +1,100 @@
+"""Batch normalisation on Numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpnn.core.contract import Override
+from xpnn.core.op import Spec
+from xpnn_kernels.numba import batch_norm as kernels
+from xpnn_kernels.numba import columns
+from xpnn_kernels.numba import threads as pool
+
+SPLIT = 1 << 15
+"""Elements above which rows are shared among threads."""
+
+
+def _threads(x):
+    """Every thread has a row at least."""
+    return min(pool.threads(), x.shape[0] * (x.size // max(x.shape[0] * x.shape[-1], 1))) if x.size >= SPLIT else 1
+
+
+def _rows(array):
+    return array.reshape(-1, array.shape[-1])
+
+
+def _line(x, *columns_and_y):
+    threads = _threads(x)
+    if threads > 1:
+        kernels.line(threads, x, *columns_and_y)
+    else:
+        columns.line(x, *columns_and_y[:3], 0, len(x), columns_and_y[3])
+
+
+def _work(phase, x, gamma, beta, *, eps):
+    """Two sums of each thread, and the coefficients of a line."""
+    C = x.shape[-1]
+    one, each = Spec((C,), x.dtype), Spec((_threads(x), C), x.dtype)
+    return (each, each, one) if phase == "forward" else (each, each, one, one, one, one, one)
+
+
+def _forward(outs, saved, x, gamma, beta, *, eps, work):
+    (y, mean, var), (kept_mean, rstd), (means, squares, a) = outs, saved, work
+    x, y = _rows(x), _rows(y)
+    if len(means) > 1:
+        kernels.moments(x, means, squares)
+    else:
+        columns.moments(x, 0, 0, len(x), means[0], squares[0])
+    kernels.gather(len(x), means, squares, eps, gamma, mean, var, rstd, a)
+    np.copyto(kept_mean, mean)
+    _line(x, mean, a, beta, y)
+
+
+def _backward(dins, douts, kept, *, eps, work):
+    (x, gamma, _), (mean, rstd), (dy, dmean, dvar) = kept.inputs, kept.saved, douts
+    plain, slanted, a, b, slope, *grads = work
+    x, dy, (dx, dgamma, dbeta) = _rows(x), _rows(dy), dins
+    if len(plain) > 1:
+        kernels.sums(x, dy, mean, plain, slanted)
+    else:
+        columns.sums(x, dy, mean, 0, len(x), plain[0], slanted[0])
+    dgamma, dbeta = (g if g is not None else own for g, own in zip((dgamma, dbeta), grads, strict=True))
+    kernels.scatter(len(x), plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, dbeta)
+    if dx is None:
+        return
+    if len(plain) > 1:
+        kernels.line_back(len(plain), x, dy, mean, a, b, slope, _rows(dx))
+    else:
+        columns.line_back(x, dy, mean, a, b, slope, 0, len(x), _rows(dx))
+
+
+def _inference_work(phase, x, gamma, beta, mean, var, *, eps):
+    return (gamma,) if phase == "forward" else ()
+
+
+def _inference(outs, saved, x, gamma, beta, mean, var, *, eps, work):
+    (a,) = work
+    np.add(var, eps, out=a)
+    np.sqrt(a, out=a)
+    np.divide(gamma, a, out=a)
+    _line(_rows(x), mean, a, beta, _rows(outs[0]))
+
+
+def _average_work(phase, old, new, *, rate, factor):
+    return (old,)
+
+
+def _average(outs, saved, old, new, *, rate, factor, work):
+    """A few numbers: NumPy, in arrays that are there."""
+    (step,) = work
+    np.multiply(new, factor, out=step, casting="same_kind")
+    np.subtract(step, old, out=step)
+    np.multiply(step, rate, out=step)
+    np.add(old, step, out=outs[0])
+
+
+OVERRIDES = {
+    "batch_norm": Override(_forward, _backward, work=_work),
+    "batch_norm_inference": Override(_inference, work=_inference_work),
+    "moving_average": Override(_average, work=_average_work),
+}
