@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numba import prange
+
 from xpnn_kernels.numba.exp import exp, expm1, tanh
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.log1p import log1p
@@ -125,3 +128,20 @@ def backward(code, parameter, kept, dy, dx):
         for i in range(n):
             inside = kept[i] > zero and kept[i] < one
             dx[i] = dy[i] * sixth if inside else zero * dy[i]
+
+
+@kernel(parallel=True)
+def forward_on(threads, code, parameter, x, y):
+    """`forward`, a stretch of whole cache lines a thread."""
+    part = -(-x.size // (16 * threads)) * 16
+    for thread in prange(threads):
+        i = np.intp(thread) * part  # Numba's thread is unsigned
+        forward(code, parameter, x[i : i + part], y[i : i + part])
+
+
+@kernel(parallel=True)
+def backward_on(threads, code, parameter, kept, dy, dx):
+    part = -(-dy.size // (16 * threads)) * 16
+    for thread in prange(threads):
+        i = np.intp(thread) * part
+        backward(code, parameter, kept[i : i + part], dy[i : i + part], dx[i : i + part])

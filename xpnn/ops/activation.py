@@ -113,7 +113,7 @@ def _record(name: str, make: Callable[..., Activation], attrs: dict[str, Any]) -
             backward=backward,
             keeps=("x",) if reads == "x" else ("out",),
             cost=elementwise_cost(4),
-            cases=(Case((Arg((4, 6), "apart"),), attrs), Case((Arg((2, 3, 5), "apart"),), attrs)),
+            cases=tuple(Case((Arg(shape, "apart"),), attrs) for shape in ((4, 6), (2, 3, 5), (7, 4691))),
         )
     )
 

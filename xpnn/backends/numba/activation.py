@@ -5,6 +5,19 @@ from __future__ import annotations
 from xpnn.core.contract import Override
 from xpnn.ops.activation import ACTIVATIONS
 from xpnn_kernels.numba import activation as kernels
+from xpnn_kernels.numba import threads as pool
+
+SPLIT = 1 << 15
+"""Elements above which they are shared among threads."""
+
+
+def _run(serial, on_threads, code, number, *arrays):
+    flat = [array.reshape(-1) for array in arrays]
+    threads = pool.threads() if flat[0].size >= SPLIT else 1
+    if threads > 1:
+        on_threads(threads, code, number, *flat)
+    else:
+        serial(code, number, *flat)
 
 
 def _bind(name: str) -> Override:
@@ -12,11 +25,11 @@ def _bind(name: str) -> Override:
     reads_x = ACTIVATIONS[name].reads == "x"
 
     def forward(outs, saved, x, **attrs):
-        kernels.forward(code, parameter(name, attrs), x.reshape(-1), outs[0].reshape(-1))
+        _run(kernels.forward, kernels.forward_on, code, parameter(name, attrs), x, outs[0])
 
     def backward(dins, douts, kept, **attrs):
         source = kept.inputs[0] if reads_x else kept.outs[0]
-        kernels.backward(code, parameter(name, attrs), source.reshape(-1), douts[0].reshape(-1), dins[0].reshape(-1))
+        _run(kernels.backward, kernels.backward_on, code, parameter(name, attrs), source, douts[0], dins[0])
 
     return Override(forward, backward)
 
