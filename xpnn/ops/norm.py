@@ -38,7 +38,8 @@ def asked(wanted: Sequence[bool], *grads: Array) -> tuple[Array | None, ...]:
 
 
 def moments(xp: Namespace, x: Array, axis: tuple[int, ...]) -> tuple[Array, Array]:
-    """Mean and biased variance, their axes kept; in two passes, so that a mean far from 0 costs no digits."""
+    """Mean and biased variance, their axes kept. A mean far from 0 costs no digits: the first one is corrected."""
     mean = xp.mean(x, axis=axis, keepdims=True)
+    mean = mean + xp.mean(x - mean, axis=axis, keepdims=True)
     far = x - mean
     return mean, xp.mean(far * far, axis=axis, keepdims=True)
