@@ -1,0 +1,99 @@
+"""Convolution kernels: odd sizes against float64, one thread and two, the same bits twice, NaN, masks of their own."""
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import check, ops
+from xpnn.core import backend as backends
+from xpnn.core.op import REGISTRY, Arg, Case
+
+CONV2D = REGISTRY["conv2d"]
+PLACE = backends.get("numba")
+
+
+@pytest.fixture
+def threads():
+    before = xpnn.get_num_threads()
+    yield xpnn.set_num_threads
+    xpnn.set_num_threads(before)
+
+
+def case(x, w, **attrs):
+    settings = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1, "activation": None}
+    return Case((Arg(x), Arg(w), Arg(w[-1:])), settings | {"precision": "exact"} | attrs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_odd_sizes(dtype):
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        groups, I, O = rng.choice([1, 1, 2, 5]), rng.integers(1, 20), rng.choice([1, 3, 16, 17, 31, 33, 49, 65, 80])
+        (KH, KW), (SH, SW), (DH, DW) = rng.integers(1, 5, 2), rng.integers(1, 4, 2), rng.integers(1, 3, 2)
+        N, H, W = rng.integers(1, 4), rng.integers(9, 20), rng.integers(9, 20)
+        groups, I, O = int(groups), int(I), int(O)
+        shapes = (int(N), int(H), int(W), groups * I), (int(KH), int(KW), I, groups * O)
+        padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 4, (2, 2)))
+        attrs = {"stride": (int(SH), int(SW)), "dilation": (int(DH), int(DW)), "groups": groups, "padding": padding}
+        list(check.parity(CONV2D, case(*shapes, **attrs, activation=rng.choice([None, "relu"])), PLACE, dtype))
+
+
+def gradients(x, w, b, dy, **settings):
+    tensors = [xpnn.Parameter(a.copy(), PLACE) for a in (x, w, b)]
+    y = ops.conv2d(*tensors, **settings)
+    (y * xpnn.tensor(dy)).sum().backward()
+    return [y.numpy(), *(t.grad.numpy() for t in tensors)]
+
+
+def draw(x, w, y):
+    rng = np.random.default_rng(1)
+    return [rng.normal(size=shape).astype("f") for shape in (x, w, w[-1:], y)]
+
+
+SETTINGS = {
+    "direct": ((3, 20, 18, 5), (3, 3, 5, 33), (3, 20, 18, 33), {}),
+    "mirrored": ((3, 20, 18, 17), (3, 3, 17, 7), (3, 20, 18, 7), {}),
+    "strided": ((3, 20, 18, 5), (3, 3, 5, 33), (3, 10, 9, 33), {"stride": 2}),
+    "depthwise": ((3, 20, 18, 21), (3, 3, 1, 21), (3, 20, 18, 21), {"groups": 21}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_same_bits_twice_and_nearly_for_any_number_of_threads(name, threads):
+    *shapes, settings = SETTINGS[name]
+    arrays = draw(*shapes)
+    with xpnn.use("numba"), xpnn.precision("exact"):
+        found = []
+        for n in (1, min(2, xpnn.get_num_threads())):
+            threads(n)
+            found.append(gradients(*arrays, padding="same", activation="relu", **settings))
+            again = gradients(*arrays, padding="same", activation="relu", **settings)
+            assert all(a.tobytes() == b.tobytes() for a, b in zip(found[-1], again, strict=True))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5 * abs(one).max())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_masks_are_those_of_the_kernel(name):
+    """An output that rounds to another side of 0 than in float64 must not decide what the gradient is."""
+    *shapes, settings = SETTINGS[name]
+    x, w, b, dy = draw(*shapes)
+    with xpnn.use("numba"), xpnn.precision("exact"):
+        y, *grads = gradients(x, w, b, dy, padding="same", activation="relu", **settings)
+        _, *linear = gradients(x, w, b, dy * (y > 0), padding="same", **settings)
+    for masked, grad in zip(linear, grads, strict=True):
+        np.testing.assert_allclose(grad, masked, rtol=1e-5, atol=1e-5 * abs(masked).max())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_nan_stays(name):
+    *shapes, settings = SETTINGS[name]
+    x, w, b, dy = draw(*shapes)
+    x[1, 7, 8, 2] = np.nan
+    with xpnn.use("numba"), xpnn.precision("exact"):
+        y, _, dw, _ = gradients(x, w, b, dy, padding="same", activation="relu", **settings)
+        expected = ops.conv2d(xpnn.tensor(x), xpnn.tensor(w), xpnn.tensor(b), padding="same", **settings).numpy()
+    assert np.isnan(y).any()
+    assert (np.isnan(y) == np.isnan(expected)).all()
+    assert np.isnan(dw).any()
+    assert not np.isnan(y[[0, 2]]).any()
