@@ -119,6 +119,8 @@ CONV2D = register(
             *(_case((2, 5, 6, 3), (3, 3, 3, 5), activation=name) for name in (None, *ACTIVATIONS)),
             _case((2, 5, 6, 3), (3, 3, 3, 5), False, activation="tanh", precision="fast"),
             _case((3, 9, 11, 4), (3, 3, 4, 18), False, padding=_ONE, activation="relu", precision="fast"),
+            _case((2, 9, 11, 12), (3, 3, 12, 18), padding=_UNEVEN, activation="gelu", precision="fast"),
+            _case((5, 13, 12, 17), (3, 3, 17, 70), padding=_ONE, activation="relu", precision="fast"),
             _case((2, 8, 7, 3), (3, 2, 3, 20), stride=(2, 3), padding=_ONE, activation="relu"),
             _case((2, 9, 8, 5), (3, 3, 5, 33), stride=(2, 2), padding=_UNEVEN),
             _case((1, 4, 5, 2), (1, 1, 2, 3), stride=(3, 2)),  # pixels that no window reaches
