@@ -6,7 +6,9 @@
               written twice, threads do not meet, and a sum always has the same order
 
 `shape` is (KH, KW, SH, SW, top, left): window, stride, padding before. Every thread has a share of the rows. A register
-tile holds the channels of one pixel, WIDE vectors while there are so many, then one. Bound by memory.
+tile holds the channels of one pixel, WIDE vectors while there are so many, then one. Bound by memory: 2x2 windows on
+64x24x24x64 in float32, two cores, take 0.12 ms forward and 0.22 (largest) or 0.25 (average) back, 50 to 100 GB/s; both
+together 4.8 and 3.8 times as fast as PyTorch in channels_last. One vector at a time takes 3 times as long back.
 """
 
 from __future__ import annotations
