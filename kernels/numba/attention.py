@@ -7,6 +7,8 @@ The scores of a block of queries (p and dp, BLOCK elements at most) stay in L2: 
 and its part that a causal block cannot see is not computed. Two products forward and five backward with the register
 tile of `gemm`: bound by multiply-adds. Heads are columns of q, k, v, so nothing is transposed. Each thread has a share
 of the heads. What is saved instead of p: Dao et al., NeurIPS 2022, algorithms 1 and 4.
+
+Measured on two cores, 8 samples, 8 heads of 64, 256 causal queries, forward and backward: 16 ms, PyTorch 32.
 """
 
 from __future__ import annotations

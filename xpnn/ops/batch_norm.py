@@ -129,8 +129,8 @@ def batch_norm(x: Any, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tuple[
     """y = gamma (x - mean) / sqrt(var + eps) + beta, mean and var of each channel: (y, mean, var).
 
     x (N, ..., C), float32 or float64; y like x; gamma, beta, mean, var (C,). mean and (biased) variance are
-    those of the R values in a channel, over all axes but the last. Backward, with h = (x - mean) / sqrt(var + eps), sums
-    over a channel, and dmean and dvar, the gradients that come in for the other two outputs:
+    those of the R values in a channel, over all axes but the last. Backward, with h = (x - mean) / sqrt(var + eps),
+    sums over a channel, and dmean and dvar, the gradients that come in for the other two outputs:
         dbeta = sum dy      dgamma = sum dy h
         dx = gamma / sqrt(var + eps) (dy - (dbeta + h dgamma) / R) + (dmean + 2 (x - mean) dvar) / R
     Ioffe and Szegedy, ICML 2015, algorithm 1 and section 3. Raises ShapeError, DTypeError, ConfigError.
