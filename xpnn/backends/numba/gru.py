@@ -39,8 +39,9 @@ def _backward(dins, douts, kept, *, reverse, work):
     x, w, u, *_ = kept.inputs
     inputs, gates = kept.saved
     dx, dw, du, db, dbn, dh0 = dins[:6]
-    lengths, u_t, w_t, dz, dh, dxs, by_x, by_h = recurrent.lengths_in(work[0], kept.inputs[6:]), *work[1:]
-    shape = N, T, I, H = recurrent.sizes(x, u)
+    room, u_t, w_t, dz, dh, dxs, by_x, by_h = work
+    lengths = recurrent.lengths_in(room, kept.inputs[6:])
+    N, T, I, H = shape = recurrent.sizes(x, u)
     pack_back(*flat(u), u_t, H, 3 * H, 2 * H, 3 * H, 0)
     pack_back(*flat(u), u_t, H, 3 * H, 0, 2 * H, H)
     if dx is None:

@@ -37,8 +37,9 @@ def _backward(dins, douts, kept, *, reverse, work):
     x, w, u, *_ = kept.inputs
     inputs, gates, cells = kept.saved
     dx, dw, du, db, dh0, dc0 = dins[:6]
-    lengths, u_t, w_t, dz, dh, dc, dxs, dweights = recurrent.lengths_in(work[0], kept.inputs[6:]), *work[1:]
-    shape = _, _, I, H = recurrent.sizes(x, u)
+    room, u_t, w_t, dz, dh, dc, dxs, dweights = work
+    lengths = recurrent.lengths_in(room, kept.inputs[6:])
+    _, _, I, H = shape = recurrent.sizes(x, u)
     pack_back(*flat(u), u_t, H, 4 * H, 0, 4 * H, 0)
     if dx is None:
         dx = x[:0]

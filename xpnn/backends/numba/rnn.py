@@ -35,8 +35,9 @@ def _backward(dins, douts, kept, *, reverse, activation, work):
     x, w, u, *_ = kept.inputs
     (inputs,) = kept.saved
     dx, dw, du, db, dh0 = dins[:5]
-    lengths, u_t, w_t, dz, dh, dxs, dweights = recurrent.lengths_in(work[0], kept.inputs[5:]), *work[1:]
-    shape = _, _, I, H = recurrent.sizes(x, u)
+    room, u_t, w_t, dz, dh, dxs, dweights = work
+    lengths = recurrent.lengths_in(room, kept.inputs[5:])
+    _, _, I, H = shape = recurrent.sizes(x, u)
     pack_back(*flat(u), u_t, H, H, 0, H, 0)
     if dx is None:
         dx = x[:0]
