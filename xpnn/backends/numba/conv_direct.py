@@ -15,7 +15,7 @@ from xpnn_kernels.numba import conv_gradient as gradients
 from xpnn_kernels.numba import simd, threads
 from xpnn_kernels.numba.activation import CODES
 
-BAND_BYTES = 48 * 1024
+BAND_BYTES = 96 * 1024
 """Of the larger of what a band of rows reads and writes: it is to stay in a core's cache beside the panels of w."""
 
 
