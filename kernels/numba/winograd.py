@@ -12,7 +12,7 @@ The transforms and their accuracy: `winograd_tile`; the weight gradient: `winogr
 
 Bound by the multiply-add units: the products reach 85 % of their rate, the transforms add a seventh to their time.
 Measured on 2 cores with AVX-512, forward + backward, PyTorch 2.13's better layout / this: 32->64 at 26x26 and N=64
-24.6 / 9.4 ms; 64->64 at 56x56 and N=32 115 / 39 ms.
+24.6 / 9.9 ms; 64->64 at 56x56, padded, and N=32 115 / 41 ms.
 """
 
 from __future__ import annotations
