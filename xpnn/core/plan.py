@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -131,7 +131,7 @@ class Captured:
         slots = tensors if self.borrow else [_copy(t) for t in tensors]
         recording.made(*[t.data for t in slots])
         for function in (self.function, *[x for x in inputs if callable(x)]):
-            recording.guard(partial(_outside, function))
+            recording.guard(_outside(function))
         plan, arguments = Plan(recording, slots), iter(slots)
         given = [next(arguments) if isinstance(x, (Tensor, np.ndarray)) else x for x in inputs]
         if any([t.requires_grad for t in tensors]):
@@ -201,21 +201,23 @@ def _once(function: Callable[..., Any], arguments: list[Any]) -> Iterator[Any]:
     yield function(*arguments)
 
 
-def _outside(function: Any) -> tuple[Any, ...]:
-    """The numbers, text and the like that a function reads from around it (itself, not the functions it calls)."""
-    if isinstance(function, partial):
-        return *_plain(function.args), *_plain(function.keywords.values()), *_outside(function.func)
+def _outside(function: Any) -> Callable[[], list[Any]]:
+    """A look at the numbers, text and the like that a function reads from around it (not the functions it calls)."""
+    fixed: list[Any] = []
+    while isinstance(function, partial):
+        fixed += [*function.args, *function.keywords.values()]
+        function = function.func
     function = getattr(function, "__func__", function)  # of a method; its object has a say as a Module, or none
     if not inspect.isfunction(function):
-        return ()
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    names = function.__code__.co_names
-    known = function.__globals__
-    return *_plain(cells), *_plain([known.get(name) for name in names])
+        return lambda: fixed
+    cells, known = function.__closure__ or (), function.__globals__
+    names = [name for name in function.__code__.co_names if name in known]
+    return lambda: [_mark(v) for v in (*[c.cell_contents for c in cells], *[known.get(n) for n in names])]
 
 
-def _plain(values: Iterable[Any]) -> list[Any]:
-    return [v if isinstance(v, (bool, int, float, str)) or v is None else id(v) for v in values]
+def _mark(value: Any) -> Any:
+    """A value by itself where that is cheap to compare, anything else by which it is."""
+    return value if isinstance(value, (bool, int, float, str)) else id(value)
 
 
 def _copy(t: Tensor) -> Tensor:
