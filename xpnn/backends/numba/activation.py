@@ -11,7 +11,7 @@ SPLIT = 1 << 15
 """Elements above which they are shared among threads."""
 
 
-def _run(serial, on_threads, code, number, *arrays):
+def run(serial, on_threads, code, number, *arrays):
     flat = [array.reshape(-1) for array in arrays]
     threads = pool.threads() if flat[0].size >= SPLIT else 1
     if threads > 1:
@@ -25,11 +25,11 @@ def _bind(name: str) -> Override:
     reads_x = ACTIVATIONS[name].reads == "x"
 
     def forward(outs, saved, x, **attrs):
-        _run(kernels.forward, kernels.forward_on, code, parameter(name, attrs), x, outs[0])
+        run(kernels.forward, kernels.forward_on, code, parameter(name, attrs), x, outs[0])
 
     def backward(dins, douts, kept, **attrs):
         source = kept.inputs[0] if reads_x else kept.outs[0]
-        _run(kernels.backward, kernels.backward_on, code, parameter(name, attrs), source, douts[0], dins[0])
+        run(kernels.backward, kernels.backward_on, code, parameter(name, attrs), source, douts[0], dins[0])
 
     return Override(forward, backward)
 

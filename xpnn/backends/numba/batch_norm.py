@@ -31,6 +31,13 @@ def _line(x, *columns_and_y):
         columns.line(x, *columns_and_y[:3], 0, len(x), columns_and_y[3])
 
 
+def _sums(x, dy, mean, plain, slanted):
+    if len(plain) > 1:
+        kernels.sums(x, dy, mean, plain, slanted)
+    else:
+        columns.sums(x, dy, mean, 0, len(x), plain[0], slanted[0])
+
+
 def _work(phase, x, gamma, beta, *, eps):
     """Two sums of each thread, and the coefficients of a line."""
     C = x.shape[-1]
@@ -54,10 +61,7 @@ def _backward(dins, douts, kept, *, eps, work):
     (x, gamma, _), (mean, rstd), (dy, dmean, dvar) = kept.inputs, kept.saved, douts
     plain, slanted, a, b, slope, *grads = work
     x, dy, (dx, dgamma, dbeta) = _rows(x), _rows(dy), dins
-    if len(plain) > 1:
-        kernels.sums(x, dy, mean, plain, slanted)
-    else:
-        columns.sums(x, dy, mean, 0, len(x), plain[0], slanted[0])
+    _sums(x, dy, mean, plain, slanted)
     dgamma, dbeta = (g if g is not None else own for g, own in zip((dgamma, dbeta), grads, strict=True))
     kernels.scatter(len(x), plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, dbeta)
     if dx is None:
@@ -69,7 +73,8 @@ def _backward(dins, douts, kept, *, eps, work):
 
 
 def _inference_work(phase, x, gamma, beta, mean, var, *, eps):
-    return (gamma,) if phase == "forward" else ()
+    each = Spec((_threads(x), x.shape[-1]), x.dtype)
+    return (gamma,) if phase == "forward" else (gamma, gamma, gamma, each, each)
 
 
 def _inference(outs, saved, x, gamma, beta, mean, var, *, eps, work):
@@ -78,6 +83,28 @@ def _inference(outs, saved, x, gamma, beta, mean, var, *, eps, work):
     np.sqrt(a, out=a)
     np.divide(gamma, a, out=a)
     _line(_rows(x), mean, a, beta, _rows(outs[0]))
+
+
+def _inference_back(dins, douts, kept, *, eps, work):
+    """dx = a dy is a line through 0."""
+    (x, gamma, _, mean, var), (dx, dgamma, dbeta) = kept.inputs, dins[:3]
+    rstd, a, zero, plain, slanted = work
+    x, dy = _rows(x), _rows(douts[0])
+    np.add(var, eps, out=rstd)
+    np.sqrt(rstd, out=rstd)
+    np.divide(1, rstd, out=rstd)
+    if dx is not None:
+        np.multiply(gamma, rstd, out=a)
+        zero.fill(0)
+        _line(dy, zero, a, zero, _rows(dx))
+    if dgamma is None and dbeta is None:
+        return
+    _sums(x, dy, mean, plain, slanted)
+    if dgamma is not None:
+        np.add.reduce(slanted, axis=0, out=dgamma)
+        np.multiply(dgamma, rstd, out=dgamma)
+    if dbeta is not None:
+        np.add.reduce(plain, axis=0, out=dbeta)
 
 
 def _average_work(phase, old, new, *, rate, factor):
@@ -95,6 +122,6 @@ def _average(outs, saved, old, new, *, rate, factor, work):
 
 OVERRIDES = {
     "batch_norm": Override(_forward, _backward, work=_work),
-    "batch_norm_inference": Override(_inference, work=_inference_work),
+    "batch_norm_inference": Override(_inference, _inference_back, work=_inference_work),
     "moving_average": Override(_average, work=_average_work),
 }
