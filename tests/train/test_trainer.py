@@ -172,3 +172,38 @@ def test_progress_writes_a_line_an_epoch(make, digits, capsys):
     lines = capsys.readouterr().err.strip().splitlines()
     assert [line.split("  ")[0] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
     assert lines[-1].count("(val ") == 2
+
+
+class Focal:
+    """A loss that is an object, with a number that a callback changes."""
+
+    def __init__(self):
+        self.factor = 1.0
+
+    def __call__(self, output, target):
+        return xpnn.losses.cross_entropy(output, target) * self.factor
+
+
+class Anneal(xpnn.train.Callback):
+    def __init__(self):
+        self.kept = []
+
+    def on_step_end(self, trainer, loss):
+        self.kept.append(loss)
+        if trainer.step % 5 == 0:
+            trainer.loss.factor *= 0.5
+
+
+def test_callbacks_may_change_a_loss_and_keep_what_they_get():
+    found = []
+    for place in ("numpy", "numba"):
+        xpnn.seed(0)
+        rng = np.random.default_rng(0)
+        data = xpnn.data.from_arrays(rng.normal(size=(40, 3)).astype("f4"), rng.integers(0, 2, 40))
+        callback = Anneal()
+        with xpnn.use(place):
+            trainer = xpnn.Trainer(xpnn.nn.Dense(3, 2), "sgd", loss=Focal(), callbacks=callback)
+            trainer.fit(data, 2, batch_size=2, progress=False)
+        found.append([loss.item() for loss in callback.kept])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    assert len(set(found[0])) > 30

@@ -3,7 +3,8 @@
 A captured function runs as it is the first time, is written down the second time, and from then on the calls that it
 led to are made again on the same arrays: no autograd, no allocation, no Python of the function's own. It goes by the
 program again whenever something that it read has changed: a setting of a module or optimizer, an array that lives
-elsewhere, another shape. A step that does something else each time is never replayed.
+elsewhere, another shape. A step that does something else each time is never replayed. Ops
+that run by their references still allocate.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from xpnn.core import backend as backends
 from xpnn.core import threads
 from xpnn.core.op import Spec
+from xpnn.core.outside import around, randomness
 from xpnn.core.precision import current_precision
 from xpnn.core.recording import Recording, active
 from xpnn.core.tape import recording_graph
@@ -69,7 +70,7 @@ class Captured:
         """What the function returns, as tensors of their own, outside any graph."""
         if self._pauses:
             raise CaptureError("capture: expected a function that returns; this one yields. Loop over .steps(...)")
-        return _map(_copy, next(iter(list(self.steps(*inputs)))))
+        return _map(copied, next(iter(list(self.steps(*inputs)))))
 
     def steps(self, *inputs: Any) -> Iterator[Any]:
         """What the function yields: there it pauses, and the host may look at the tensors, which the next call
@@ -106,7 +107,7 @@ class Captured:
                 tensors.append(t)
                 key.append((t.shape, t.dtype, t.backend, t.requires_grad, id(t.data) if self.borrow else None))
             else:
-                key.append(x)
+                key.append(id(x) if callable(x) else x)  # the plan keeps it alive
         try:
             hash(tuple(key))
         except TypeError:
@@ -128,14 +129,15 @@ class Captured:
         if before is not None and not before.holds():
             before = None
         recording = Recording()
-        slots = tensors if self.borrow else [_copy(t) for t in tensors]
+        slots = tensors if self.borrow else [copied(t) for t in tensors]
         recording.made(*[t.data for t in slots])
         for function in (self.function, *[x for x in inputs if callable(x)]):
-            recording.guard(_outside(function))
+            recording.watch(around(function))
         plan, arguments = Plan(recording, slots), iter(slots)
         given = [next(arguments) if isinstance(x, (Tensor, np.ndarray)) else x for x in inputs]
         if any([t.requires_grad for t in tensors]):
             recording.refused, given = "an argument wants a gradient; use a Parameter for what has one", list(inputs)
+        drawn = randomness()
         run = self.function(*given) if self._pauses else _once(self.function, given)
         while True:
             with recording.segment():
@@ -144,6 +146,10 @@ class Captured:
                 break
             plan.results.append(_map(Tensor.detach, result))
             yield plan.results[-1]
+        if randomness() != drawn:
+            recording.refused = "random numbers are drawn on the host"
+        if not recording.looks_same():
+            recording.refused = "it changes what it reads: a counter, a random generator"
         self._judge(key, plan, before)
 
     def _judge(self, key: Any, plan: Plan, before: Recording | None) -> None:
@@ -180,11 +186,12 @@ def capture(function: Callable[..., Any], strict: bool = False) -> Captured:
     Arrays are copied to where the plan wants them, numbers are part of the plan (another number, another plan).
 
     Its first two calls run as they are; the others make the same kernel calls on the same arrays, as long as what it
-    reads stays as it was: modules, optimizers, shapes, places, numbers in variables around it (not those inside of
-    lists, or of objects that are no modules). Otherwise it runs as it is again, and `why_not` says why; with `strict`
-    that is a CaptureError, after the step has been done. What changes from step to step should be in tensors: the
-    learning rate of an optimizer, random streams and running statistics are. Values cannot be read on the host inside.
-    Results are copies, outside any graph. Replayed or not, the numbers are the same bit for bit.
+    reads stays as it was: modules, optimizers, shapes, places, numbers and objects in variables around it. Otherwise it
+    runs as it is again, and `why_not` says why; with `strict` that is a CaptureError, after the step has been done.
+    What changes from step to step should be in tensors: the learning rate of an optimizer, random streams and running
+    statistics are. Values cannot be read on the host inside. What it does to `.data`, and what functions that it calls
+    read from around them, is not seen. Results are copies, outside any graph. Replayed or not, the numbers are the same
+    bit for bit.
 
     >>> import xpnn
     >>> double = xpnn.capture(lambda x: x * 2)
@@ -201,26 +208,8 @@ def _once(function: Callable[..., Any], arguments: list[Any]) -> Iterator[Any]:
     yield function(*arguments)
 
 
-def _outside(function: Any) -> Callable[[], list[Any]]:
-    """A look at the numbers, text and the like that a function reads from around it (not the functions it calls)."""
-    fixed: list[Any] = []
-    while isinstance(function, partial):
-        fixed += [*function.args, *function.keywords.values()]
-        function = function.func
-    function = getattr(function, "__func__", function)  # of a method; its object has a say as a Module, or none
-    if not inspect.isfunction(function):
-        return lambda: fixed
-    cells, known = function.__closure__ or (), function.__globals__
-    names = [name for name in function.__code__.co_names if name in known]
-    return lambda: [_mark(v) for v in (*[c.cell_contents for c in cells], *[known.get(n) for n in names])]
-
-
-def _mark(value: Any) -> Any:
-    """A value by itself where that is cheap to compare, anything else by which it is."""
-    return value if isinstance(value, (bool, int, float, str)) else id(value)
-
-
-def _copy(t: Tensor) -> Tensor:
+def copied(t: Tensor) -> Tensor:
+    """The same values in memory of their own, outside any graph."""
     array = t.backend.new(Spec(t.shape, t.dtype))
     t.backend.copy(t.data, array)
     return Tensor(array, t.backend)

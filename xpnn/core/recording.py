@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn.core.op import Array, Op, Spec
+from xpnn.core.outside import same
 
 if TYPE_CHECKING:
     from xpnn.core.gradients import Gradients
@@ -55,7 +56,8 @@ class Recording:
         self._constants: set[int] = set()
         self._block: Array | None = None
         self._guards: list[tuple[Callable[[], Any], Any]] = []
-        self._modules: list[tuple[Callable[[], Any], Any]] = []
+        self._looks: list[tuple[Callable[[], list[Any]], list[Any]]] = []
+        self._modules: dict[int, tuple[Callable[[], list[Any]], list[Any]]] = {}
         self._changes = -1
         self._leaves: dict[int, tuple[Tensor, Array, bool]] = {}
         self._gradients: dict[int, Gradients] = {}
@@ -125,9 +127,16 @@ class Recording:
         """The step depends on what `look` gives."""
         self._guards.append((look, look()))
 
-    def module(self, look: Callable[[], Any]) -> None:
-        """The step depends on the attributes of a module, which `look` gives."""
-        self._modules.append((look, look()))
+    def watch(self, look: Callable[[], list[Any]]) -> None:
+        """The step depends on what a look of `xpnn.core.outside` sees."""
+        self._looks.append((look, look()))
+
+    def module(self, owner: Any, settings: Callable[[], list[Any]], looks: Sequence[Callable[[], list[Any]]]) -> None:
+        """The step depends on the attributes of a module, and on what may change without one of them being set."""
+        if id(owner) not in self._modules:
+            self._modules[id(owner)] = settings, settings()
+            for look in looks:
+                self.watch(look)
 
     def used(self, op: Op, tensors: Sequence[Tensor]) -> None:
         """Inputs of an op: those from outside must stay where they are and want a gradient or not, as they do now."""
@@ -169,8 +178,14 @@ class Recording:
                 return False
         if not all([look() == value for look, value in self._guards]):
             return False
+        return self.looks_same()
+
+    def looks_same(self) -> bool:
+        """Is everything as it was that functions and modules read?"""
+        if not all([same(seen, look()) for look, seen in self._looks]):
+            return False
         if self._changes != module_changes[0]:
-            if not all([look() == value for look, value in self._modules]):
+            if not all([same(seen, look()) for look, seen in self._modules.values()]):
                 return False
             self._changes = module_changes[0]
         return True

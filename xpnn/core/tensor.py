@@ -98,6 +98,7 @@ class Tensor(Gradients, Operators):
         return self.numpy().item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        refuse("a tensor is given to NumPy")
         if self.requires_grad or not self.backend.on_host:
             where = "that is part of a graph" if self.requires_grad else f"on {self.backend.device}"
             raise BackendError(f"NumPy was given a tensor {where}; use .numpy()")

@@ -14,6 +14,8 @@ from xpnn.metrics.metric import Batch, Metric, predictions, read
 class _Share(Metric):
     """hits / samples. The hits are counted where the outputs are, and nobody waits for them before `value`."""
 
+    keeps = False
+
     _hits: Any  # a number, or a 0-d array on a device
     _seen: int
 

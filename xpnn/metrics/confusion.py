@@ -20,6 +20,8 @@ class ConfusionMatrix(Metric):
     2^16 have come together, or the value is wanted. DataError when there were labels outside 0..C-1.
     """
 
+    keeps = False
+
     name = "confusion_matrix"
     higher_is_better: bool | None = None
     _codes: list[tuple[Backend, Array]]

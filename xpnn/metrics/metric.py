@@ -15,7 +15,10 @@ class Metric:
 
     name              how it is called in a history
     higher_is_better  what EarlyStopping and its like go by; None where values have no order
+    keeps             may `update` keep the outputs it is given? Then they are copies: the next step overwrites them
     """
+
+    keeps = True
 
     name: str
     higher_is_better: bool | None = True

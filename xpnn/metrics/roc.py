@@ -24,6 +24,8 @@ class RocAuc(Metric):
     False for outputs that are probabilities. Keeps every output and label: C + 2 numbers a sample.
     """
 
+    keeps = False
+
     name = "roc_auc"
 
     def __init__(self, logits: bool = True) -> None:

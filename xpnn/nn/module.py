@@ -20,8 +20,9 @@ import numpy as np
 from xpnn.core import backend as backends
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
+from xpnn.core.outside import around, within
 from xpnn.core.random import DEFAULT
-from xpnn.core.recording import active, module_changes
+from xpnn.core.recording import active, module_changes, refuse
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
 from xpnn.errors import BackendError, ConfigError, ShapeError
 from xpnn.nn import init as initialisers
@@ -53,6 +54,7 @@ class Module:
     """
 
     training = True
+    reports = True  # to recordings, see `_settings`
 
     @staticmethod
     def holds(**settings: Any) -> Held:
@@ -80,22 +82,36 @@ class Module:
             named = {name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()}
         recording = active()
         if recording is not None:
-            recording.module(self._settings)
-            if any([isinstance(v, (list, dict)) for v in vars(self).values()]):
-                recording.guard(self._contents)  # these change without an attribute being set
+            recording.guard(lambda: len(_watchers))
+            if _watchers:
+                refuse("its modules are being watched")
+            for _, module in self.named_modules():
+                recording.module(module, module._settings, module._looks())
         out = self.forward(*given, **named)
         for watcher in _watchers:
             watcher(self, out)
         return out
 
-    def _settings(self) -> tuple[Any, ...]:
-        """The attributes that `forward` may decide by, but for tensors, which are looked at one by one."""
-        return tuple([(k, v if _is_plain(v) else id(v)) for k, v in vars(self).items()])
+    def _settings(self) -> list[Any]:
+        """What `forward` may decide by: a recorded step holds while it is the same. Tensors say themselves."""
+        return [part for item in vars(self).items() for part in item]
 
-    def _contents(self) -> list[Any]:
-        """What is in the lists and dicts among the attributes."""
-        held = [v for v in vars(self).values() if isinstance(v, (list, dict))]
-        return [v if _is_plain(v) else id(v) for h in held for v in (h.values() if isinstance(h, dict) else h)]
+    def _looks(self) -> list[Callable[[], list[Any]]]:
+        """Looks at what changes without an attribute being set: inside of attributes, and around code of one's own."""
+        looks = []
+        if self._others():
+            looks.append(lambda: within(self._others()))
+        if not type(self).__module__.startswith("xpnn."):
+            looks.append(around(type(self).forward))
+            own = [c for c in type(self).__mro__ if c is not object and not c.__module__.startswith("xpnn.")]
+            looks.append(lambda: [v for c in own for v in vars(c).values() if _is_plain(v)])
+        return looks
+
+    def _others(self) -> list[Any]:
+        """The attributes that are neither values nor tensors nor modules: lists, objects, functions."""
+        return [
+            v for v in vars(self).values() if v is not None and not isinstance(v, (Tensor, Module)) and not _is_plain(v)
+        ]
 
     def _beside_parameters(self, x: Any) -> Any:
         if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):

@@ -44,6 +44,7 @@ class Optimizer:
     Raises ConfigError for settings out of range.
     """
 
+    reports = True  # to recordings, see `_settings`
     op: ClassVar[Op]
     states: ClassVar[tuple[str, ...]] = ()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn import metrics
+from xpnn.core.plan import copied
 from xpnn.core.tensor import Tensor
 
 
@@ -33,7 +34,7 @@ class Meter:
                 self._total = self._total + xp.astype(loss.data, xp.float64) * samples
         self._samples += samples
         for metric in self.metrics:
-            metric.update(output, target)
+            metric.update(copied(output) if metric.keeps else output, target)
 
     def loss(self) -> float:
         """The mean so far; waits for the device."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xpnn import losses, optim
-from xpnn.core.plan import Captured
+from xpnn.core.plan import Captured, copied
 from xpnn.core.tensor import Tensor
 from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
@@ -177,7 +177,8 @@ class Trainer(Evaluator):
         bar.start(self.epoch + 1, first)
         for x, y in batches.epoch(self.epoch, first):
             self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, len(batches))
-            for loss, output in self._captured.steps(self.model, self.loss, x, y):  # noqa: B007 - the last ones are used below
+            for loss, output in self._captured.steps(self.model, self.loss, x, y):  # noqa: B007 - used below
+                loss = copied(loss)  # callbacks may keep it; a replay would overwrite it
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
             self._meter.update(loss, output, y, len(x))
