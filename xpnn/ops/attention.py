@@ -8,8 +8,9 @@ from typing import Any
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
 from xpnn.core.tape import apply
-from xpnn.core.tensor import Tensor, as_tensor
+from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import ConfigError, DTypeError, ShapeError
+from xpnn.ops.recurrent import need_lengths
 
 
 def need_heads(name: str, features: int, heads: Any) -> int:
@@ -136,7 +137,7 @@ def attention(
 
     q (N, T, E), k (N, S, E), v (N, S, V), float32 or float64; y (N, T, V). Head h has the features h E/heads up to
     (h + 1) E/heads, and as many of V. scale: 1 / sqrt(E / heads) by default. What query t may see:
-        lengths (N,)   whole numbers: the first lengths[n] keys alone, the rest is padding
+        lengths (N,)   whole numbers from 0 to S: the first lengths[n] keys alone, the rest is padding
         causal         the keys s <= t + S - T: the last query stands at the last key, so that one query may be
                        decoded against all keys so far
     There is no mask (T, S) beside these: moving and keeping such a matrix is what a fused op spares. A query that sees
@@ -153,5 +154,9 @@ def attention(
         q, k, v = (as_tensor(x, anchor) for x in (q, k, v))
     if scale is None:
         scale = 1 / sqrt(need_heads("attention", q.shape[-1], heads))
-    inputs = (q, k, v) if lengths is None else (q, k, v, lengths)
+    inputs: tuple[Any, ...] = (q, k, v)
+    if lengths is not None:
+        lengths = as_tensor(lengths, q if isinstance(q, Tensor) else tensor(q))
+        need_lengths("attention", lengths, k.shape[1])
+        inputs = (q, k, v, lengths)
     return apply(ATTENTION, *inputs, heads=heads, causal=bool(causal), scale=float(scale))

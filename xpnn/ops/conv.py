@@ -130,6 +130,7 @@ CONV2D = register(
             _case((2, 6, 7, 6), (2, 3, 3, 4), groups=2, stride=(2, 1), dilation=(1, 2)),
             _case((2, 7, 8, 21), (3, 3, 1, 21), groups=21, padding=_ONE, activation="relu"),  # depthwise
             _case((2, 8, 7, 6), (3, 3, 1, 12), groups=6, stride=(2, 2), padding=_UNEVEN),
+            _case((2, 9, 8, 18), (3, 3, 1, 18), groups=18, dilation=(1, 2), padding=_ONE),
             _case((2, 6, 5, 18), (1, 1, 18, 35), activation="relu"),  # a matrix product
             _case((2, 6, 5, 7), (1, 1, 7, 5), padding=_ONE),
             _case((2, 7, 6, 4), (7, 6, 4, 5)),  # one window

@@ -105,9 +105,15 @@ def given(name: str, x: Any, w: Tensor, H: int, states: dict[str, Any], lengths:
     more = [Tensor(place.full(zeros, 0), place) if s is None else as_tensor(s, x) for s in states.values()]
     if lengths is not None:
         lengths = as_tensor(lengths, x)
-        if place.on_host and lengths.backend is place and lengths.size and x.ndim == 3:
-            low, high = lengths.data.min(), lengths.data.max()
-            if lengths.dtype.kind in "iu" and not 0 <= low <= high <= x.shape[1]:
-                raise ShapeError(f"{name}: expected lengths from 0 to {x.shape[1]}; got {low} to {high}")
+        if x.ndim == 3:
+            need_lengths(name, lengths, x.shape[1])
         more.append(lengths)
     return x, more
+
+
+def need_lengths(name: str, lengths: Tensor, T: int) -> None:
+    """ShapeError for lengths on the host that are not within 0..T."""
+    if lengths.backend.on_host and lengths.size and lengths.dtype.kind in "iu":
+        low, high = lengths.data.min(), lengths.data.max()
+        if not 0 <= low <= high <= T:
+            raise ShapeError(f"{name}: expected lengths from 0 to {T}; got {low} to {high}")
