@@ -43,7 +43,7 @@ def test_padding_has_no_say_even_where_it_is_nan(place):
 
 def test_who_sees_nothing_gives_zeros(place):
     q, k, v = (xpnn.tensor(X[:, :n], requires_grad=True) for n in (6, 4, 4))
-    y = ops.attention(q, k, v, heads=2, causal=True, lengths=np.array([0, 9]))  # beyond the keys: all of them
+    y = ops.attention(q, k, v, heads=2, causal=True, lengths=np.array([0, 4]))
     assert (y.numpy()[0] == 0).all()
     assert (y.numpy()[1, :2] == 0).all()  # the last query stands at the last key
     np.testing.assert_allclose(y.numpy()[1, 2], X[1, 0], rtol=1e-6)  # it sees one value
@@ -51,6 +51,11 @@ def test_who_sees_nothing_gives_zeros(place):
     assert (q.grad.numpy()[0] == 0).all()
     assert (k.grad.numpy()[0] == 0).all()
     assert (v.grad.numpy()[0] == 0).all()
+
+
+def test_lengths_out_of_range_are_refused(place):
+    with pytest.raises(ShapeError, match="attention: expected lengths from 0 to 4; got 0 to 9"):
+        ops.attention(X[:, :6], X[:, :4], X[:, :4], heads=2, lengths=np.array([0, 9]))
 
 
 def test_one_query_decoded_against_all_keys_so_far(place):
