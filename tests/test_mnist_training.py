@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import data, models, nn, optim
+from xpnn import data, losses, models, nn, optim
 from xpnn.cli.recipe import MNIST
 from xpnn.errors import DataError
 from xpnn.train import Callback
@@ -78,6 +78,7 @@ def test_the_cnn_reaches_99_2_per_cent(mnist):
         xpnn.seed(0)
         model = models.cnn((28, 28, 1), 10, usual.hidden, dropout=usual.dropout)
     course = optim.Cosine(usual.epochs)
-    trainer = xpnn.Trainer(model, optim.Adam(lr=usual.lr), metrics=["accuracy"], schedule=course)
+    loss = losses.get("cross_entropy", label_smoothing=usual.smoothing)
+    trainer = xpnn.Trainer(model, optim.Adam(lr=usual.lr), loss, ["accuracy"], schedule=course)
     trainer.fit(mnist[0], usual.epochs, usual.batch_size, progress=False)
     assert trainer.evaluate(mnist[1])["accuracy"] >= 0.992

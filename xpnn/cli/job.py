@@ -100,6 +100,19 @@ class Job:
     """How good it is, from loss and metrics on the test set."""
     next: str
     """The command that takes the saved model, up to its name."""
+    smoothing: float = 0.0
+    """Of the labels."""
+
+    @property
+    def loss_function(self) -> Any:
+        """The loss with its options, for a Trainer."""
+        from xpnn import losses
+
+        return losses.get(self.loss, label_smoothing=self.smoothing) if self.smoothing else self.loss
+
+    @property
+    def loss_text(self) -> str:
+        return f"smoothed {self.loss}" if self.smoothing else self.loss
 
     @property
     def batch(self) -> str:

@@ -23,11 +23,13 @@ class Defaults(NamedTuple):
     lr: float
     dropout: float
     schedule: str
+    smoothing: float = 0.0
+    """Of the labels, where the loss is the cross-entropy."""
 
 
 MNIST = {
     "mlp": Defaults((300,), 5, 64, 1e-3, 0.0, "cosine"),
-    "cnn": Defaults((128,), 6, 64, 1e-3, 0.5, "cosine"),
+    "cnn": Defaults((128,), 8, 128, 2e-3, 0.5, "cosine", smoothing=0.1),
     "lenet5": Defaults((), 10, 64, 2e-3, 0.0, "cosine"),
 }
 DIGITS = Defaults((300, 100), 20, 32, 3e-3, 0.4, "constant")
@@ -72,6 +74,7 @@ def job(source: str | None, wishes: Wishes) -> Job:
         facts=(("data", f"{train.name}: {counts}"), ("model", about)),
         verdict=lambda result: f"accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4g}",
         next="xpnn evaluate",
+        smoothing=usual.smoothing if loss == "cross_entropy" else 0.0,
     )
 
 
@@ -82,7 +85,7 @@ def defaults_for(model: str, train: Dataset) -> Defaults:
     usual = MNIST[model]
     if len(train) >= SMALL_SAMPLES:
         return usual
-    return usual._replace(epochs=20, batch_size=32, lr=1e-3, schedule="constant")
+    return usual._replace(epochs=20, batch_size=32, lr=1e-3, schedule="constant", smoothing=0.0)
 
 
 def build(wishes: Wishes, usual: Defaults, train: Dataset, loss: str) -> tuple[Sequential, str]:

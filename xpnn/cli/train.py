@@ -151,14 +151,14 @@ def command(
         job = (textrecipe if name == "char-lstm" else recipe).job(data, wishes)
         saver = Checkpoint(checkpoint, every_steps=checkpoint_steps) if checkpoint else None
         callbacks: list[Callback] = [c for c in (saver, CSVLog(log) if log else None) if c is not None]
-        trainer = Trainer(job.network, job.optimizer, job.loss, job.metrics, callbacks, job.course, seed)
+        trainer = Trainer(job.network, job.optimizer, job.loss_function, job.metrics, callbacks, job.course, seed)
         begun = _begun(resume)
         if not quiet:
             for label, text in job.facts:
                 say(label, text)
             rate = f"lr {job.optimizer.lr:g} {job.schedule}"
             size = f"batch {job.batch}, epochs {job.epochs}"
-            say("training", f"{optimizer}, {rate}, {size}, {job.loss}, seed {seed}")
+            say("training", f"{optimizer}, {rate}, {size}, {job.loss_text}, seed {seed}")
             say("backend", place.device)
             if begun:
                 say("resuming", f"{resume}, {begun}")
