@@ -3,8 +3,8 @@
 A captured function runs as it is the first time, is written down the second time, and from then on the calls that it
 led to are made again on the same arrays: no autograd, no allocation, no Python of the function's own. It goes by the
 program again whenever something that it read has changed: a setting of a module or optimizer, an array that lives
-elsewhere, another shape. A step that does something else each time is never replayed. Ops
-that run by their references still allocate.
+elsewhere, another shape. A step that does something else each time is never replayed. Ops that run by their
+references still allocate.
 """
 
 from __future__ import annotations
@@ -106,14 +106,17 @@ class Captured:
                 t = x if isinstance(x, Tensor) else Tensor(place.from_host(x), place)
                 tensors.append(t)
                 key.append((t.shape, t.dtype, t.backend, t.requires_grad, id(t.data) if self.borrow else None))
+            elif callable(x):
+                key.append(id(x))  # the plan keeps it alive
             else:
-                key.append(id(x) if callable(x) else x)  # the plan keeps it alive
-        try:
-            hash(tuple(key))
-        except TypeError:
-            raise CaptureError(
-                f"capture: expected tensors, arrays, numbers or text as arguments; got {inputs}"
-            ) from None
+                try:
+                    hash(x)
+                except TypeError:
+                    kind = type(x).__name__
+                    raise CaptureError(
+                        f"capture: expected tensors, arrays, numbers or text as arguments; got a {kind}"
+                    ) from None
+                key.append(x)
         return place, tensors, tuple(key)
 
     def _plan(self, key: Any, tensors: list[Tensor]) -> Plan | None:
