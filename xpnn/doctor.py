@@ -118,7 +118,7 @@ import json, numba
 from numba.core.caching import FunctionCache
 from xpnn_kernels.numba import jit
 try:
-    cache = FunctionCache(jit._stamp).cache_path
+    cache = FunctionCache(jit.settle).cache_path
 except RuntimeError:
     cache = None
 print(json.dumps({"version": numba.__version__, "cache": cache}))

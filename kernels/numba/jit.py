@@ -1,8 +1,10 @@
-"""How every kernel here is compiled, and the disk cache that forgets a kernel when any source here changes."""
+"""How every kernel here is compiled, and the disk cache that forgets a kernel when a source it is made of changes."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from functools import cache
 from pathlib import Path
 
 from numba import njit
@@ -12,23 +14,45 @@ from numba.core.caching import FunctionCache
 # depends on the machine alone) and products fused.
 FLAGS = {"contract", "reassoc", "nsz", "arcp"}
 
+IMPORT = re.compile(r"^from xpnn_kernels\.numba\b[^(\n]*(?:\([^)]*\))?", re.MULTILINE)
 
-def _stamp() -> str:
-    """One hash over all kernel sources: Numba by itself would miss an edit in an imported helper."""
+
+@cache
+def _source(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@cache
+def sources(path: Path) -> frozenset[Path]:
+    """The files here that a kernel of this file is made of: itself, what it imports, what those import."""
+    found, ahead = set(), [path]
+    while ahead:
+        here = ahead.pop()
+        if here not in found:
+            found.add(here)
+            words = re.findall(r"(?<!as )\b\w+", " ".join(IMPORT.findall(_source(here).decode())))
+            ahead += [near for word in words if (near := here.with_name(f"{word}.py")).exists()]
+    return frozenset(found)
+
+
+@cache
+def _stamp(path: Path) -> str:
+    """One hash over the sources: Numba by itself would miss an edit in an imported helper."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for part in sorted({*sources(path), Path(__file__)}):
+        digest.update(_source(part))
     return digest.hexdigest()
 
 
-_STAMP = _stamp()
-
-
 class SourceKeyedCache(FunctionCache):
-    """Numba's own cache, with the stamp of all sources in the index key."""
+    """Numba's own cache, with the stamp of the kernel's sources in the index key."""
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._path = Path(function.__code__.co_filename)
 
     def _index_key(self, sig, codegen):
-        return (*super()._index_key(sig, codegen), _STAMP)
+        return (*super()._index_key(sig, codegen), _stamp(self._path))
 
 
 def settle(dispatcher, signature) -> None:
