@@ -99,8 +99,7 @@ def strip(tile, height, a, place, m0, m1, taps, offset, K, panel, b0, width, bia
     """z[m, n0:n0 + count] = bias + sum over k of a[place[m] + taps[k] + offset] panel[k] for m0 <= m < m1."""
     for m in range(m0, m1, height):
         sums = simd.load(tile, bias, n0, 0, height, count if bias.size else 0)
-        for k in range(K):
-            sums = rows.add_outer_at(sums, a, place, m, offset + taps[k], panel, b0 + k * width)
+        sums = rows.add_products(sums, a, place, m, taps, offset, K, panel, b0, width)
         simd.store(sums, z, z0 + (m - m0) * pitch + n0, pitch, m1 - m, count)
 
 

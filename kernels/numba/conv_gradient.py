@@ -37,8 +37,7 @@ def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, 
     """dw[k, n0:n0 + count] += sum over m < M of a[place[m] + taps[k] + offset] dz[m, n0:n0 + count]."""
     for k in range(0, K, height):
         sums = simd.load(tile, dw, d0 + k * pitch + n0, pitch, K - k, count)
-        for m in range(M):
-            sums = rows.add_outer_at(sums, a, taps, k, offset + place[m], dz, m * pitch + n0)
+        sums = rows.add_products(sums, a, taps, k, place, offset, M, dz, n0, pitch)
         simd.store(sums, dw, d0 + k * pitch + n0, pitch, K - k, count)
 
 

@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from llvmlite import ir
 from numba.extending import intrinsic
 
 from xpnn_kernels.numba.simd import FUSED, INT, WORD, _pack, _splat, _start, _unpack
 
+ORDER = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", side_effect=True)
+"""No instruction: loads stay behind it. Free to do so, LLVM loads for several rows first, and has no registers left."""
+
 
 @intrinsic
-def add_outer_at(typing, tile, a, rows, first, offset, b, b_index):
-    """tile[r, c] += a[rows[first + r] + offset] * b's c-th vector from b_index. As `simd.add_outer`, but for `rows`."""
+def add_products(typing, tile, a, rows, first, steps, offset, count, b, b_index, pitch):
+    """tile[r, c] += sum over k < count of a[offset + rows[first + r] + steps[k]] * b's c-th vector from b_index + k pitch.
+
+    The loop is written here and not in Python: it must not be unrolled (see ORDER), and there is less to compile.
+    """
 
     def generate(context, builder, signature, values):
-        sums, a_value, table, at, off, b_value, j = values
+        sums, a_value, table, at, along, off, total, b_value, j, step = values
         left, right = _start(context, builder, a, a_value, off), _start(context, builder, b, b_value, j)
-        places = _start(context, builder, rows, table, at)
-        right = builder.bitcast(right, tile.vector.as_pointer())
-        right = [builder.load(builder.gep(right, [WORD(c)]), align=tile.size) for c in range(tile.columns)]
-        sums, old = [], _unpack(builder, tile, sums)
-        for r in range(tile.rows):
-            place = builder.load(builder.gep(places, [WORD(r)]))
-            one = _splat(builder, builder.load(builder.gep(left, [place])), tile.lanes)
-            sums += [builder.fadd(builder.fmul(one, v, FUSED), old[len(sums) + c], FUSED) for c, v in enumerate(right)]
-        return _pack(builder, tile, sums)
+        places, along = _start(context, builder, rows, table, at), _start(context, builder, steps, along, WORD(0))
+        starts = [builder.gep(left, [builder.load(builder.gep(places, [WORD(r)]))]) for r in range(tile.rows)]
+        before, vectors = builder.block, _unpack(builder, tile, sums)
+        loop, end = builder.append_basic_block("products"), builder.append_basic_block("products.end")
+        builder.cbranch(builder.icmp_signed(">", total, WORD(0)), loop, end)
 
-    return tile(tile, a, rows, INT, INT, b, INT), generate
+        builder.position_at_end(loop)
+        k, here = builder.phi(WORD), builder.phi(right.type)
+        old = [builder.phi(tile.vector) for _ in vectors]
+        place = builder.load(builder.gep(along, [k]))
+        pointer = builder.bitcast(here, tile.vector.as_pointer())
+        line = [builder.load(builder.gep(pointer, [WORD(c)]), align=tile.size) for c in range(tile.columns)]
+        new = []
+        for start in starts:
+            builder.call(ORDER, [], attrs=("convergent",))
+            one = _splat(builder, builder.load(builder.gep(start, [place])), tile.lanes)
+            for v in line:
+                new.append(builder.fadd(builder.fmul(one, v, flags=FUSED), old[len(new)], flags=FUSED))
+        next_k, next_here = builder.add(k, WORD(1)), builder.gep(here, [step])
+        builder.cbranch(builder.icmp_signed("<", next_k, total), loop, end)
+        for phi, initial, later in ((k, WORD(0), next_k), (here, right, next_here), *zip(old, vectors, new, strict=True)):
+            phi.add_incoming(initial, before)
+            phi.add_incoming(later, loop)
+
+        builder.position_at_end(end)
+        results = []
+        for initial, later in zip(vectors, new, strict=True):
+            results.append(builder.phi(tile.vector))
+            results[-1].add_incoming(initial, before)
+            results[-1].add_incoming(later, loop)
+        return _pack(builder, tile, results)
+
+    return tile(tile, a, rows, INT, steps, INT, INT, b, INT, INT), generate
