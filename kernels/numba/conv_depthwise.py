@@ -49,7 +49,7 @@ def forward(x, w, bias, z, y, code, parameter, shape, height, bands, threads):
             n, p0 = item // each, item % each * height
             p1 = min(P, p0 + height)
             h0, h1 = p0 * SH - top, (p1 - 1) * SH + (KH - 1) * DH + 1 - top
-            fetch(activation.NONE, 0.0, x, x, (n, H, W), C, h0, h1, -left, columns - left, bands[t])
+            fetch(False, x, x, (n, H, W), C, h0, h1, -left, columns - left, bands[t])
             z0, z1 = (n * P + p0) * Q * C, (n * P + p1) * Q * C
             for p in range(p1 - p0):
                 row(zeros_line(z), WIDE * simd.WIDTH // z.itemsize, bands[t], columns, w, bias, z, p, z0, shape)
@@ -111,7 +111,7 @@ def backward(x, dy, kept, code, parameter, w, dx, dws, dbs, dzs, shape, height, 
             for p0 in range(0, P if dws.size else 0, height):
                 p1 = min(P, p0 + height)
                 h0, h1 = p0 * SH - top, (p1 - 1) * SH + (KH - 1) * DH + 1 - top
-                fetch(activation.NONE, 0.0, x, x, (n, H, W), C, h0, h1, -left, columns - left, bands[t])
+                fetch(False, x, x, (n, H, W), C, h0, h1, -left, columns - left, bands[t])
                 weight_rows(zeros_line(dz), width, bands[t], columns, dz, p0, p1, dws, shape, t)
             if dbs.size:
                 add_columns(dz, P * Q, C, dbs, t * C)

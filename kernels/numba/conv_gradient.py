@@ -1,6 +1,6 @@
 """The gradients of a convolution, image by image: what was dz in one place is in the cache for all three.
 
-    dz = dy f'(z)                            a band of rows at a time
+    dz = dy where y > 0, or dy               a band of rows at a time
     db[o]    += sum over m of dz[m, o]
     dw[k, o] += sum over m of band[place[m] + taps[k]] dz[m, o]                 as `conv`, the two tables exchanged
     T[m, k]   = sum over o of dz[m, o] w[k, o];   dx[place[m] + taps[k]] += T[m, k]
@@ -11,10 +11,7 @@ it up costs little beside. Every thread has images, dw and db of its own; these 
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
-from xpnn_kernels.numba import rows, simd, vector
+from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba.conv import (
     CHUNK,
     LOW,
@@ -28,6 +25,9 @@ from xpnn_kernels.numba.conv import (
     zeros_wide,
 )
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.lines import clear, copy
+from xpnn_kernels.numba.rows import add_products
+from xpnn_kernels.numba.split import on_threads
 
 zeros_line = simd.zeros(1, WIDE)
 
@@ -37,7 +37,7 @@ def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, 
     """dw[k, n0:n0 + count] += sum over m < M of a[place[m] + taps[k] + offset] dz[m, n0:n0 + count]."""
     for k in range(0, K, height):
         sums = simd.load(tile, dw, d0 + k * pitch + n0, pitch, K - k, count)
-        sums = rows.add_products(sums, a, taps, k, place, offset, M, dz, n0, pitch)
+        sums = add_products(sums, a, taps, k, place, 0, offset, M, dz, n0, pitch)
         simd.store(sums, dw, d0 + k * pitch + n0, pitch, K - k, count)
 
 
@@ -49,7 +49,7 @@ def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0
             n, count = g * O + o, min(width, O - o)
             if width == WIDE * lanes:
                 sum_strip(zeros_wide(dw), LOW, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
-            elif width == MIDDLE * lanes:
+            elif MIDDLE < WIDE and width == MIDDLE * lanes:
                 sum_strip(zeros_middle(dw), TALL, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
             else:
                 sum_strip(zeros_narrow(dw), TALL, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
@@ -96,61 +96,55 @@ def crop(padded, image, C, rows_there, columns, top, left, dx):
     n, H, W = image
     for h in range(H):
         to, r = (n * H + h) * W * C, h + top
-        count = min(W, columns - left) * C if r < rows_there else 0
+        count = max(min(W, columns - left), 0) * C if r < rows_there else 0
         start = (r * columns + left) * C
-        for i in range(count):
-            dx[to + i] = padded[start + i]
-        for i in range(max(count, 0), W * C):
-            dx[to + i] = 0
+        copy(padded[start : start + count], dx[to : to + count])
+        clear(dx[to + count : to + W * C])
 
 
 @kernel
-def images(x, dy, kept, code, parameter, panels, dx, dw, db, d0, shape, height, widths, tabs, scratch, i0, i1):
+def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, tabs, scratch, i0, i1):
     """Images i0..i1. dx, dw, db may be empty (not wanted); dw and db begin at d0 K O and d0 O."""
     _, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups = shape
     place, taps, pixels, channels = tabs
     band, dz, T, padded = scratch
     I = C // groups
     K, columns, there = KH * KW * I, (Q - 1) * SW + (KW - 1) * DW + 1, (P - 1) * SH + (KH - 1) * DH + 1
-    run = KW * I if DW == 1 and groups == 1 else I
+    run, part = KW * I if DW == 1 and groups == 1 else I, O // groups
     for n in range(i0, i1):
         if dx.size:
-            for i in range(there * columns * C):
-                padded[i] = 0
+            clear(padded[: there * columns * C])
         for p0 in range(0, P, height):
             p1 = min(P, p0 + height)
             M, h0 = (p1 - p0) * Q, p0 * SH - top
-            fetch(code, parameter, dy, kept, (n, P, Q), O, p0, p1, 0, Q, dz)
+            fetch(masked, dy, kept, (n, P, Q), O, p0, p1, 0, Q, dz)
             if db.size:
                 add_columns(dz, M, O, db, d0 * O)
             if dw.size:
                 h1 = (p1 - 1) * SH + (KH - 1) * DH + 1 - top
-                fetch(0, parameter, x, x, (n, H, W), C, h0, h1, -left, columns - left, band)
-                add_kernel_gradient(band, place, M, taps, K, I, dz, O // groups, widths[0], groups, dw, d0 * K * O)
+                fetch(False, x, x, (n, H, W), C, h0, h1, -left, columns - left, band)
+                add_kernel_gradient(band, place, M, taps, K, I, dz, part, widths[0], groups, dw, d0 * K * O)
             for m0 in range(0, M if dx.size else 0, CHUNK):
                 m1 = min(m0 + CHUNK, M)
-                part = O // groups
-                product(dz, pixels, m0, m1, channels, part, part, panels, K, widths[1], groups, db[:0], T, 0)
+                product(dz, pixels, m0, m1, channels, part, part, panels, K, widths[1], groups, db[:0], T, 0, False)
                 spread(T, m0, m1, place, taps, run, K, groups, I, padded, p0 * SH * columns * C)
         if dx.size:
             crop(padded, (n, H, W), C, there, columns, top, left, dx)
 
 
-@kernel(parallel=True)
-def backward(x, dy, kept, code, parameter, panels, dx, dws, dbs, shape, height, widths, tabs, scratch, threads):
+@on_threads
+def backward(thread, threads, x, dy, kept, masked, panels, dx, dws, dbs, shape, height, widths, tabs, scratch):
     """dx, and for each thread its part of dw and db; those that are not wanted are empty."""
     N, O, groups = shape[0], shape[6], shape[15]
     bands, dzs, Ts, paddeds = scratch
-    for thread in prange(threads):
-        t = np.intp(thread)
-        K = shape[7] * shape[8] * (shape[3] // groups)
-        for i in range(K * O if dws.size else 0):
-            dws[t * K * O + i] = 0
-        for i in range(O if dbs.size else 0):
-            dbs[t * O + i] = 0
-        mine = bands[t], dzs[t], Ts[t], paddeds[t]
-        i0, i1 = N * t // threads, N * (t + 1) // threads
-        images(x, dy, kept, code, parameter, panels, dx, dws, dbs, t, shape, height, widths, tabs, mine, i0, i1)
+    K = shape[7] * shape[8] * (shape[3] // groups)
+    if dws.size:
+        clear(dws[thread * K * O : (thread + 1) * K * O])
+    if dbs.size:
+        clear(dbs[thread * O : (thread + 1) * O])
+    mine = bands[thread], dzs[thread], Ts[thread], paddeds[thread]
+    i0, i1 = N * thread // threads, N * (thread + 1) // threads
+    images(x, dy, kept, masked, panels, dx, dws, dbs, thread, shape, height, widths, tabs, mine, i0, i1)
 
 
 @kernel

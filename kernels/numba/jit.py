@@ -2,8 +2,7 @@
 
 Numba by itself compiles a function that others call to machine code of its own, with wrappers for Python, and then
 optimises it again in every caller, and in theirs. Here a kernel called by a kernel is a part of it: LLVM code without
-wrappers that waits, as it was written, to be optimised and translated once, with the kernel that Python calls. The first
-step of a convolutional network takes a third of the time.
+wrappers that waits, as it was written, to be optimised and translated once, with the kernel that Python calls.
 """
 
 from __future__ import annotations

@@ -12,16 +12,18 @@ ORDER = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", side_e
 
 
 @intrinsic
-def add_products(typing, tile, a, rows, first, steps, offset, count, b, b_index, pitch):
-    """tile[r, c] += sum over k < count of a[offset + rows[first + r] + steps[k]] * b's c-th vector from b_index + k pitch.
+def add_products(typing, tile, a, rows, first, steps, start, offset, count, b, b_index, pitch):
+    """tile[r, c] += sum over k < count of a[offset + rows[first + r] + steps[start + k]] b[k, c].
+
+    b[k, c] is the c-th vector from b_index + k pitch.
 
     The loop is written here and not in Python: it must not be unrolled (see ORDER), and there is less to compile.
     """
 
     def generate(context, builder, signature, values):
-        sums, a_value, table, at, along, off, total, b_value, j, step = values
+        sums, a_value, table, at, along, begin, off, total, b_value, j, step = values
         left, right = _start(context, builder, a, a_value, off), _start(context, builder, b, b_value, j)
-        places, along = _start(context, builder, rows, table, at), _start(context, builder, steps, along, WORD(0))
+        places, along = _start(context, builder, rows, table, at), _start(context, builder, steps, along, begin)
         starts = [builder.gep(left, [builder.load(builder.gep(places, [WORD(r)]))]) for r in range(tile.rows)]
         before, vectors = builder.block, _unpack(builder, tile, sums)
         loop, end = builder.append_basic_block("products"), builder.append_basic_block("products.end")
@@ -41,7 +43,11 @@ def add_products(typing, tile, a, rows, first, steps, offset, count, b, b_index,
                 new.append(builder.fadd(builder.fmul(one, v, flags=FUSED), old[len(new)], flags=FUSED))
         next_k, next_here = builder.add(k, WORD(1)), builder.gep(here, [step])
         builder.cbranch(builder.icmp_signed("<", next_k, total), loop, end)
-        for phi, initial, later in ((k, WORD(0), next_k), (here, right, next_here), *zip(old, vectors, new, strict=True)):
+        for phi, initial, later in (
+            (k, WORD(0), next_k),
+            (here, right, next_here),
+            *zip(old, vectors, new, strict=True),
+        ):
             phi.add_incoming(initial, before)
             phi.add_incoming(later, loop)
 
@@ -53,4 +59,4 @@ def add_products(typing, tile, a, rows, first, steps, offset, count, b, b_index,
             results[-1].add_incoming(later, loop)
         return _pack(builder, tile, results)
 
-    return tile(tile, a, rows, INT, steps, INT, INT, b, INT, INT), generate
+    return tile(tile, a, rows, INT, steps, INT, INT, INT, b, INT, INT), generate

@@ -74,15 +74,21 @@ def _move(context, builder, tile, array, place, vectors):
         builder.icmp_signed(">=", count, WORD(tile.columns * tile.lanes)),
     )
 
+    lane = ir.Constant(ir.VectorType(WORD, tile.lanes), list(range(tile.lanes)))
+    nowhere = ir.Constant(ir.VectorType(ir.IntType(1), tile.lanes), [False] * tile.lanes)
+
+    def masks():
+        """Those of a row that exists: they are the same for all."""
+        left = [builder.sub(count, WORD(c * tile.lanes)) for c in range(tile.columns)]
+        return [builder.icmp_signed("<", lane, _splat(builder, n, tile.lanes)) for n in left]
+
     def move(plain):
-        result = []
+        result, across = [], [] if plain else masks()
         for i in range(tile.rows * tile.columns):
-            r, c = WORD(i // tile.columns), WORD(i % tile.columns * tile.lanes)
-            at = builder.gep(start, [builder.add(builder.mul(r, stride), c)])
+            r, c = divmod(i, tile.columns)
+            at = builder.gep(start, [builder.add(builder.mul(WORD(r), stride), WORD(c * tile.lanes))])
             at = builder.bitcast(at, tile.vector.as_pointer())
-            left = builder.sub(builder.select(builder.icmp_signed("<", r, rows), count, WORD(0)), c)
-            lane = ir.Constant(ir.VectorType(WORD, tile.lanes), list(range(tile.lanes)))
-            mask = None if plain else builder.icmp_signed("<", lane, _splat(builder, left, tile.lanes))
+            mask = None if plain else builder.select(builder.icmp_signed("<", WORD(r), rows), across[c], nowhere)
             if plain and vectors:
                 builder.store(vectors[i], at, align=tile.size)
             elif plain:

@@ -3,7 +3,7 @@
     u[p] = filters, (G g G^T)[p]          C x O for each of the 36 positions p
     v[p] = inputs,  (B^T d B)[p]          tiles x C, of a block of tiles at a time
     m[p] = v[p] u[p]                      36 matrix products, with the register tiles of `simd`
-    y    = A^T m A + b, then f(y)         while the block is in the cache
+    y    = A^T m A + b, or its ReLU       while the block is in the cache
 
 Vectors run over channels in every step (NHWC), so that no step shuffles lanes. v and m of a block stay in L2, u streams
 through it; x and y move once. Zeros around the image are lanes that are not loaded, so no padded copy of x exists.
@@ -17,11 +17,10 @@ Measured on 2 cores with AVX-512, forward + backward, PyTorch 2.13's better layo
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
-from xpnn_kernels.numba import activation, simd
+from xpnn_kernels.numba import simd
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.simd_math import relu
+from xpnn_kernels.numba.split import on_threads
 from xpnn_kernels.numba.winograd_tile import (
     OUT,
     SIDE,
@@ -36,8 +35,6 @@ from xpnn_kernels.numba.winograd_tile import (
     span,
     store_patch,
 )
-
-activate = activation.forward
 
 POSITIONS = SIDE * SIDE
 WIDE, NARROW = (4, 2) if simd.REGISTERS == 32 else (2, 1)
@@ -69,14 +66,15 @@ def piece_width(like, O, o):
     return half if O - o <= half else span(zeros_wide(like))
 
 
-@kernel
-def filters(w, mirrored, u, stage, c0, c1):
-    """u[piece, p, c, column] for c0 <= c < c1, of w (3, 3, C, O), or of its mirror image (3, 3, O, C)."""
+@on_threads
+def filters(thread, threads, w, mirrored, u, stages, share):
+    """u[piece, p, c, column] of w (3, 3, C, O), or of its mirror image (3, 3, O, C); a thread has `share` of the c."""
     C, O = w.shape[2:]
     taps, lanes, full = C * O, span(zeros_one(w)), span(zeros_wide(w))
     if mirrored:
         C, O = O, C
-    for c in range(c0, c1, lanes):
+    stage, c1 = stages[thread], min(C, thread * share + share)
+    for c in range(thread * share, c1, lanes):
         for o in range(0, O, lanes):
             first = o // full * full
             width = piece_width(w, O, first)
@@ -92,14 +90,6 @@ def filters(w, mirrored, u, stage, c0, c1):
                     g = simd.load(zeros_taps(w), w, (c + i) * O + o, taps, TAPS * TAPS, O - o)
                 at = first * POSITIONS * C + (c + i) * width + o - first
                 simd.store(transform_filter(g), u, at, C * width, POSITIONS, lanes)
-
-
-@kernel(parallel=True)
-def filters_on_threads(w, mirrored, u, stages, share, threads):
-    C = w.shape[3] if mirrored else w.shape[2]
-    for thread in prange(threads):
-        t = np.intp(thread)
-        filters(w, mirrored, u, stages[t], t * share, min(C, t * share + share))
 
 
 @kernel
@@ -126,8 +116,8 @@ def inputs(x, y, top, left, start, count, v, step):
 
 
 @kernel
-def outputs(work, m, step, width, b, y, start, count, first):
-    """A^T m A + b for `count` tiles and the piece of columns that begins at `first`."""
+def outputs(work, m, step, width, b, positive, y, start, count, first):
+    """A^T m A + b for `count` tiles and the piece of columns that begins at `first`, or its ReLU."""
     _, P, Q, O = y.shape
     lanes = span(zeros_one(y))
     for k in range(count):
@@ -136,7 +126,10 @@ def outputs(work, m, step, width, b, y, start, count, first):
             sums = simd.load(zeros_side(y), work, m + k * width + o - first, step, POSITIONS, lanes)
             bias = simd.load(zeros_one(y), b, o, 0, 1, b.size - o)
             index = ((n * P + h) * Q + w) * O + o
-            store_patch(plus(inverse_output(sums), bias), y, index, Q * O, O, 0, P - h, 0, Q - w, O - o)
+            result = plus(inverse_output(sums), bias)
+            if positive:
+                result = relu(result)
+            store_patch(result, y, index, Q * O, O, 0, P - h, 0, Q - w, O - o)
 
 
 @kernel
@@ -161,33 +154,18 @@ def products(width, a, a0, a_position, a_row, a_step, b, b0, b_position, depth, 
             product(zeros_narrow(c), a, ap, a_row, a_step, b, bp, depth, c, cp, count, new)
 
 
-@kernel
-def correlate(x, u, b, z, y, code, parameter, top, left, work, block, first, last):
-    """y = f(z), z = x * u + b, the tiles from first to last, `block` at a time; z and y may be one array, b (0,)."""
-    C, (_, P, Q, O) = x.shape[3], y.shape
+@on_threads
+def correlate(thread, threads, x, u, b, y, positive, top, left, rooms, block, tiles, share):
+    """y = x * u + b, or its ReLU; a thread has `share` of the tiles, `block` at a time; b (0,) for none."""
+    C, O, work = x.shape[3], y.shape[3], rooms[thread]
     lanes, full = span(zeros_one(x)), span(zeros_wide(x))
     pitch = -(-C // lanes) * lanes
     v_step, m_step = block * pitch + lanes, block * full + lanes  # + lanes: or all positions share a set of the cache
-    m = POSITIONS * v_step
-    before, after = z.reshape(-1), y.reshape(-1)
-    for start in range(first, last, block):
+    m, last = POSITIONS * v_step, min(tiles, thread * share + share)
+    for start in range(thread * share, last, block):
         count = min(block, last - start)
         inputs(x, y, top, left, start, count, work, v_step)
         for o in range(0, O, full):
             width = piece_width(x, O, o)
             products(width, work, 0, v_step, pitch, 1, u, o * POSITIONS * C, C * width, C, work, m, m_step, count, True)
-            outputs(work, m, m_step, width, b, z, start, count, o)
-        if code != activation.NONE:
-            for k in range(count):
-                n, h, w = locate(y, start + k)
-                for r in range(h, min(P, h + OUT)):
-                    i, j = ((n * P + r) * Q + w) * O, ((n * P + r) * Q + min(Q, w + OUT)) * O
-                    activate(code, parameter, before[i:j], after[i:j])
-
-
-@kernel(parallel=True)
-def correlate_on_threads(x, u, b, z, y, code, parameter, top, left, work, block, tiles, share, threads):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        first, last = t * share, min(tiles, t * share + share)
-        correlate(x, u, b, z, y, code, parameter, top, left, work[t], block, first, last)
+            outputs(work, m, m_step, width, b, positive, y, start, count, o)

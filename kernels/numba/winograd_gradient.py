@@ -1,17 +1,16 @@
 """The weight gradient of Winograd's convolution, dw = G^T [sum over tiles of (B^T d B) * (A dz A^T)] G.
 
 The sum is 36 matrix products, C x tiles by tiles x O, over blocks of tiles that stay in the cache. A thread has
-sums of its own, which are then added in the order of the threads: the same bits every time. On the way dz = dy f'(z) is
-written, which the input gradient reads, and db is summed: a pixel belongs to one tile.
+sums of its own, which are then added in the order of the threads: the same bits every time. On the way a ReLU's
+dz = dy where y > 0 is written, which the input gradient reads, and db is summed: a pixel belongs to one tile.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
-from xpnn_kernels.numba import activation, simd
+from xpnn_kernels.numba import simd
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.lines import mask
+from xpnn_kernels.numba.split import on_threads
 from xpnn_kernels.numba.winograd import (
     OUT,
     POSITIONS,
@@ -29,7 +28,6 @@ from xpnn_kernels.numba.winograd import (
 )
 from xpnn_kernels.numba.winograd_tile import A, G, load_patch, plus, sandwich, span, total
 
-deactivate = activation.backward
 transform_gradient, inverse_filter = sandwich(A), sandwich(G.T)
 
 
@@ -53,26 +51,33 @@ def gradients(dz, start, count, first, width, work, at, step, db):
 
 
 @kernel
-def accumulate(x, dy, kept, code, parameter, dz, wanted, sums, top, left, work, block, first, last):
-    """The sums over the tiles from first to last, db's alone unless `wanted`; without activation dz is dy."""
-    C, (_, P, Q, O) = x.shape[3], dz.shape
+def mask_tiles(dy, kept, dz, image, start, count):
+    """dz = dy where kept > 0, else 0 dy, in `count` tiles; flat arrays."""
+    _, P, Q, O = image.shape
+    for k in range(count):
+        n, h, w = locate(image, start + k)
+        for r in range(h, min(P, h + OUT)):
+            i, j = ((n * P + r) * Q + w) * O, ((n * P + r) * Q + min(Q, w + OUT)) * O
+            mask(dy[i:j], kept[i:j], dz[i:j])
+
+
+@on_threads
+def accumulate(thread, threads, x, dy, kept, masked, dz, wanted, parts, top, left, rooms, block, tiles, share):
+    """The sums over the thread's `share` of the tiles, db's alone unless `wanted`; dz is dy unless `masked`."""
+    C, O, sums, work = x.shape[3], dz.shape[3], parts[thread], rooms[thread]
     lanes, full = span(zeros_one(x)), span(zeros_wide(x))
     pitch, deep = -(-C // lanes) * lanes, -(-C // STEP) * STEP
     v_step, w_step = block * pitch + lanes, block * full + lanes
-    g = POSITIONS * v_step
+    g, first, last = POSITIONS * v_step, thread * share, min(tiles, thread * share + share)
     last_piece = (O - 1) // full * full
     db = sums[POSITIONS * deep * (last_piece + piece_width(x, O, last_piece)) :]
     for o in range(db.size):
         db[o] = 0
-    source, given, taken = kept.reshape(-1), dy.reshape(-1), dz.reshape(-1)
+    flat = dy.reshape(-1), kept.reshape(-1), dz.reshape(-1)
     for start in range(first, last, block):
         count = min(block, last - start)
-        if code != activation.NONE:
-            for k in range(count):
-                n, h, w = locate(dz, start + k)
-                for r in range(h, min(P, h + OUT)):
-                    i, j = ((n * P + r) * Q + w) * O, ((n * P + r) * Q + min(Q, w + OUT)) * O
-                    deactivate(code, parameter, source[i:j], given[i:j], taken[i:j])
+        if masked:
+            mask_tiles(*flat, dz, start, count)
         if wanted:
             inputs(x, dz, top, left, start, count, work, v_step)
         for o in range(0, O, full):
@@ -83,22 +88,12 @@ def accumulate(x, dy, kept, code, parameter, dz, wanted, sums, top, left, work, 
                 products(width, work, 0, v_step, 1, pitch, work, g, w_step, count, sums, to, deep * width, C, new)
 
 
-@kernel(parallel=True)
-def accumulate_on_threads(
-    x, dy, kept, code, parameter, dz, wanted, sums, top, left, work, block, tiles, share, threads
-):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        first, last = t * share, min(tiles, t * share + share)
-        accumulate(x, dy, kept, code, parameter, dz, wanted, sums[t], top, left, work[t], block, first, last)
-
-
-@kernel
-def finish(sums, parts, dw, db, c0, c1):
-    """dw[:, :, c0:c1] and, with the first, db: from the sums of `parts` threads; db (0,) for none."""
+@on_threads
+def finish(thread, threads, sums, parts, dw, db, share):
+    """dw, a `share` of its channels a thread, and, with the first, db: from the sums of `parts` threads."""
     _, _, C, O = dw.shape
     lanes, full, deep, size = span(zeros_one(dw)), span(zeros_wide(dw)), -(-C // STEP) * STEP, sums.shape[1]
-    for c in range(c0, c1):
+    for c in range(thread * share, min(C, thread * share + share)):
         for o in range(0, O, lanes):
             first = o // full * full
             width = piece_width(dw, O, first)
@@ -107,17 +102,10 @@ def finish(sums, parts, dw, db, c0, c1):
             for part in range(parts):
                 whole = plus(whole, simd.load(whole, sums, part * size + at, deep * width, POSITIONS, lanes))
             simd.store(inverse_filter(whole), dw, c * O + o, C * O, TAPS * TAPS, O - o)
-    if c0 == 0:
+    if thread == 0:
         last_piece = (O - 1) // full * full
         at = POSITIONS * deep * (last_piece + piece_width(dw, O, last_piece))
         for o in range(db.size):
             db[o] = 0
             for part in range(parts):
                 db[o] += sums[part, at + o]
-
-
-@kernel(parallel=True)
-def finish_on_threads(sums, parts, dw, db, share, threads):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        finish(sums, parts, dw, db, t * share, min(dw.shape[2], t * share + share))

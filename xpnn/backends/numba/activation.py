@@ -34,6 +34,25 @@ def _bind(name: str) -> Override:
     return Override(forward, backward)
 
 
+def fused(name: str | None) -> bool:
+    """May a kernel that convolves do this one as it goes? Others come after it, or before its gradient."""
+    return name is None or name == "relu"
+
+
+def after(name, z, y):
+    """y = f(z), unless it is `fused`; z and y may be one array."""
+    if not fused(name):
+        run(kernels.forward, kernels.forward_on, kernels.CODES[name], parameter(name, {}), z, y)
+
+
+def before(name, kept, dy, dz):
+    """(dz, False) with dz = dy f'(z); (dy, is dz to be masked by y > 0) where it is `fused`, and dz is not needed."""
+    if fused(name):
+        return dy, name == "relu"
+    run(kernels.backward, kernels.backward_on, kernels.CODES[name], parameter(name, {}), kept, dy, dz)
+    return dz, False
+
+
 def parameter(name: str | None, attrs: dict[str, float]) -> float:
     """The one number that some activations take; layers that fuse an activation use its default."""
     defaults = {"leaky_relu": 0.01, "elu": 1.0}

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xpnn.backends.numba.activation import parameter
+from xpnn.backends.numba import activation as activations
 from xpnn.backends.numba.conv_algorithm import Algorithm, always
 from xpnn.core.op import Spec
 from xpnn.ops import window as windows
 from xpnn_kernels.numba import conv as kernels
 from xpnn_kernels.numba import conv_gradient as gradients
 from xpnn_kernels.numba import simd, threads
-from xpnn_kernels.numba.activation import CODES
 
 BAND_BYTES = 96 * 1024
 """Of the larger of what a band of rows reads and writes: it is to stay in a core's cache beside the panels of w."""
@@ -69,8 +68,8 @@ def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_mirrored(p: Plan) -> bool:
-    """Is dx computed like that? With few channels its vectors would be half empty; then the window shares them."""
-    return p.shape[9:11] == (1, 1) and p.shape[3] // p.shape[15] >= p.lanes
+    """Is dx computed like that? With few channels its vectors would be empty; then the window shares them."""
+    return p.shape[9:11] == (1, 1) and 4 * (p.shape[3] // p.shape[15]) >= 3 * p.lanes
 
 
 def table_specs(p: Plan) -> tuple[Spec, ...]:
@@ -78,9 +77,12 @@ def table_specs(p: Plan) -> tuple[Spec, ...]:
     return Spec((pixels + kernels.TALL,), index), Spec((p.K + kernels.TALL,), index)
 
 
-def work(phase, x, w, b=None, **attrs):
+def work(phase, x, w, b=None, *, activation, **attrs):
     p = plan(x.dtype, shape_of(x, w, **attrs))
-    return correlation_work(p, x.dtype) if phase == "forward" else gradient_work(p, x.dtype)
+    if phase == "forward":
+        return correlation_work(p, x.dtype)
+    N, P, Q, O = p.shape[0], *p.shape[4:7]
+    return gradient_work(p, x.dtype) + (() if activations.fused(activation) else (Spec((N, P, Q, O), x.dtype),))
 
 
 def correlation_work(p, dtype):
@@ -110,38 +112,40 @@ def gradient_work(p, dtype):
     )
 
 
-def correlate(p, x, kept, inner, w, strides, bias, z, y, activation, work):
+def correlate(p, x, kept, masked, w, strides, bias, y, positive, work):
     place, taps, panels, bands = work
     part, groups = p.shape[6] // p.shape[15], p.shape[15]
     kernels.tables(p.shape, place, taps)
     window = p.shape[7] * p.shape[8]
     kernels.pack(w, window, p.K // window, part, strides, groups, p.width(part), panels)
-    settings = CODES[inner], parameter(inner, {}), panels, bias, z, y, CODES[activation], parameter(activation, {})
-    size = p.shape, p.height, p.width(part), (place, taps)
-    kernels.forward(x, kept, *settings, *size, bands, bands.shape[0])
+    size = p.shape, p.height, p.width(part), place, taps, bands
+    kernels.forward(bands.shape[0], x, kept, masked, panels, bias, y, positive, *size)
 
 
 def forward(outs, saved, x, w, b=None, *, activation, work, **attrs):
     p = plan(x.dtype, shape_of(x, w, **attrs))
     _, _, I, O = w.shape
-    y, flat = outs[0].reshape(-1), x.reshape(-1)
-    z = saved[0].reshape(-1) if saved else y
+    z, flat = (saved or outs)[0], x.reshape(-1)
     strides = 0, O // p.shape[15], I * O, O, 1
-    correlate(p, flat, flat, None, w.reshape(-1), strides, flat[:0] if b is None else b, z, y, activation, work)
+    bias, positive = flat[:0] if b is None else b, activation == "relu"
+    correlate(p, flat, flat, False, w.reshape(-1), strides, bias, z.reshape(-1), positive, work)
+    activations.after(activation, z, outs[0])
 
 
 def backward(dins, douts, kept, *, activation, work, **attrs):
     x, w = kept.inputs[:2]
     dx, dw, db = (*dins, None)[:3]
     p = plan(x.dtype, shape_of(x, w, **attrs))
-    dy, source, flat = douts[0].reshape(-1), (kept.saved or kept.outs)[0].reshape(-1), w.reshape(-1)
+    source = (kept.saved or kept.outs)[0]
+    dy, masked = activations.before(activation, source, douts[0], work[-1])
+    dy, source, flat = dy.reshape(-1), source.reshape(-1), w.reshape(-1)
     _, _, I, O = w.shape
     groups = p.shape[15]
     part, window = O // groups, p.K // I
     if dx is not None and is_mirrored(p):
         q, y = plan(x.dtype, mirrored(p.shape)), dx.reshape(-1)
         strides = (window - 1) * I * O, part, -I * O, 1, O
-        correlate(q, dy, source, activation, flat, strides, y[:0], y, y, None, work[11:])
+        correlate(q, dy, source, masked, flat, strides, y[:0], y, False, work[11:15])
         dx = None
     if dx is None and dw is None and db is None:
         return
@@ -152,11 +156,11 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
     if dx is not None:
         kernels.pack(flat, 1, part, p.K, (0, part, 0, 1, O), groups, p.width(p.K), panels)
     gradients.backward(
+        bands.shape[0],
         x.reshape(-1),
         dy,
         source,
-        CODES[activation],
-        parameter(activation, {}),
+        masked,
         panels,
         dbs[:0] if dx is None else dx.reshape(-1),
         dws if dw is not None else dws[:0],
@@ -166,7 +170,6 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
         (p.width(part), p.width(p.K)),
         (place, taps, pixels, channels),
         (bands, dzs, Ts, padded),
-        bands.shape[0],
     )
     if dw is not None:
         gradients.add_up(dws, dw.reshape(-1))

@@ -25,11 +25,11 @@ def _turned(w):
 
 def _work(phase, x, w, b=None, *, activation, **attrs):
     y, turned = CONV_TRANSPOSE2D.infer(x, w, b, activation=activation, **attrs).outs[0], _turned(w)
-    back = conv_direct.work("backward", y, turned, **attrs)
+    back = conv_direct.work("backward", y, turned, activation=None, **attrs)
     if phase == "forward":
         return turned, *back
     dz = Spec((0,) if activation is None else y.shape, y.dtype)
-    return turned, turned, dz, *conv_direct.work("forward", y, turned, **attrs), *back
+    return turned, turned, dz, *conv_direct.work("forward", y, turned, activation=None, **attrs), *back
 
 
 def _gradients(dins, y, turned, x, attrs, work):

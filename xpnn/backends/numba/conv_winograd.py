@@ -15,14 +15,13 @@ From 8 channels on, then. With few tiles the transform of the filters is most of
 
 from __future__ import annotations
 
-from xpnn.backends.numba.activation import parameter
+from xpnn.backends.numba import activation as activations
 from xpnn.backends.numba.conv_algorithm import Algorithm
 from xpnn.core.op import Spec
 from xpnn.ops.conv import CONV2D
 from xpnn_kernels.numba import simd, threads
 from xpnn_kernels.numba import winograd as kernels
 from xpnn_kernels.numba import winograd_gradient as gradients
-from xpnn_kernels.numba.activation import CODES
 
 CACHE_BYTES = 640 * 1024
 """Of a core, for what a block of tiles has in it."""
@@ -77,58 +76,41 @@ def _work(phase, x, w, b=None, **attrs):
     return u, stages, Spec((T, room), dtype), sums, Spec(w.shape, dtype), *dz
 
 
-def _correlate(x, w, mirrored, b, z, y, code, number, padding, u, stages, work):
+def _correlate(x, w, mirrored, b, y, positive, padding, u, stages, rooms):
     lanes = simd.WIDTH // x.itemsize
     share, T = _split(x.shape[3], lanes)
-    if T > 1:
-        kernels.filters_on_threads(w, mirrored, u, stages, share, T)
-    else:
-        kernels.filters(w, mirrored, u, stages[0], 0, x.shape[3])
+    kernels.filters(T, w, mirrored, u, stages, share)
     tiles, block = _tiles(y.shape), _block(y.shape, x.shape[3], lanes, x.itemsize)
     share, T = _split(tiles)
-    if T > 1:
-        kernels.correlate_on_threads(x, u, b, z, y, code, number, *padding, work, block, tiles, share, T)
-    else:
-        kernels.correlate(x, u, b, z, y, code, number, *padding, work[0], block, 0, tiles)
+    kernels.correlate(T, x, u, b, y, positive, *padding, rooms, block, tiles, share)
 
 
 def _forward(outs, saved, x, w, b=None, *, activation, padding, work, **attrs):
-    y = outs[0]
-    z = saved[0] if saved else y
-    bias = w[:0, 0, 0, 0] if b is None else b
-    code, number = CODES[activation], parameter(activation, {})
-    _correlate(x, w, False, bias, z, y, code, number, (padding[0][0], padding[1][0]), *work)
+    z, bias = (saved or outs)[0], w[:0, 0, 0, 0] if b is None else b
+    _correlate(x, w, False, bias, z, activation == "relu", (padding[0][0], padding[1][0]), *work)
+    activations.after(activation, z, outs[0])
 
 
 def _backward(dins, douts, kept, *, activation, padding, work, **attrs):
     x, w = kept.inputs[:2]
     dx, dw, db = (*dins, None)[:3]
-    u, stages, room, sums, spare = work[:5]
+    u, stages, rooms, sums, spare = work[:5]
     top, left = padding[0][0], padding[1][0]
-    dy = douts[0]
-    dz = dy if activation is None else work[5]
-    if dw is not None or db is not None or dz is not dy:
+    source = (kept.saved or kept.outs)[0]
+    dy, masked = activations.before(activation, source, douts[0], work[-1])
+    dz = work[5] if masked else dy
+    if dw is not None or db is not None or masked:
         tiles = _tiles(dy.shape)
         block = _block(dy.shape, x.shape[3], simd.WIDTH // x.itemsize, x.itemsize)
         share, T = _split(tiles)
-        source = dy if dz is dy else (kept.saved or kept.outs)[0]
-        given = x, dy, source, CODES[activation], parameter(activation, {}), dz, dw is not None
-        if T > 1:
-            gradients.accumulate_on_threads(*given, sums, top, left, room, block, tiles, share, T)
-        else:
-            gradients.accumulate(*given, sums[0], top, left, room[0], block, 0, tiles)
-        _finish(sums, T, spare if dw is None else dw, w[:0, 0, 0, 0] if db is None else db)
+        given = x, dy, source if masked else dy, masked, dz, dw is not None
+        gradients.accumulate(T, *given, sums, top, left, rooms, block, tiles, share)
+        spare, none = spare if dw is None else dw, w[:0, 0, 0, 0]
+        share, threads = _split(spare.shape[2])
+        gradients.finish(threads, sums, T, spare, none if db is None else db, share)
     if dx is not None:
         none, back = w[:0, 0, 0, 0], (kernels.TAPS - 1 - top, kernels.TAPS - 1 - left)
-        _correlate(dz, w, True, none, dx, dx, CODES[None], 0.0, back, u, stages, room)
-
-
-def _finish(sums, parts, dw, db):
-    share, T = _split(dw.shape[2])
-    if T > 1:
-        gradients.finish_on_threads(sums, parts, dw, db, share, T)
-    else:
-        gradients.finish(sums, parts, dw, db, 0, dw.shape[2])
+        _correlate(dz, w, True, none, dx, False, back, u, stages, rooms)
 
 
 WINOGRAD = Algorithm("winograd", _fits, _forward, _backward, _work)
