@@ -95,10 +95,11 @@ def strip(tile, height, a, place, m0, m1, taps, k0, k1, offset, panel, b0, width
     """
     for m in range(m0, m1, height):
         to = z0 + (m - m0) * pitch + n0
+        sums = tile
         if k0:
             sums = simd.load(tile, z, to, pitch, m1 - m, count)
-        else:
-            sums = simd.load(tile, bias, n0, 0, height, count if bias.size else 0)
+        elif bias.size:
+            sums = simd.load(tile, bias, n0, 0, height, count)
         sums = add_products(sums, a, place, m, taps, k0, offset, k1 - k0, panel, b0 + k0 * width, width)
         if last == 2:
             sums = relu(sums)

@@ -29,7 +29,7 @@ from xpnn_kernels.numba.lines import clear, copy
 from xpnn_kernels.numba.rows import add_products
 from xpnn_kernels.numba.split import on_threads
 
-zeros_line = simd.zeros(1, WIDE)
+zeros_line, zeros_one = simd.zeros(1, WIDE), simd.zeros(1, 1)
 
 
 @kernel
@@ -56,27 +56,17 @@ def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0
 
 
 @kernel
-def add_line(tile, width, source, start, count, sums, to):
-    """sums[to:to + count] += source[start:start + count]"""
-    for i in range(0, count, width):
-        line = simd.load(tile, source, start + i, 0, 1, count - i)
-        simd.store(vector.add(simd.load(tile, sums, to + i, 0, 1, count - i), line), sums, to + i, 0, 1, count - i)
-
-
-@kernel
 def spread(T, m0, m1, place, taps, run, K, groups, I, dx, start):
     """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx."""
-    tile, width, at = zeros_line(dx), WIDE * simd.WIDTH // dx.itemsize, 0
-    for m in range(m0, m1):
-        for g in range(groups):
-            for k in range(0, K, run):
-                to = start + place[m] + taps[k] + g * I
-                if 2 * run < width // WIDE:  # masks cost more than they save
-                    for i in range(run):
-                        dx[to + i] += T[at + i]
-                else:
-                    add_line(tile, width, T, at, run, dx, to)
-                at += run
+    tile, lanes = zeros_one(dx), simd.WIDTH // dx.itemsize
+    for g in range(groups):
+        for k in range(0, K, run):  # outside: the next pixel's run would wait for this one's to be stored
+            for m in range(m0, m1):
+                at, to = ((m - m0) * groups + g) * K + k, start + place[m] + taps[k] + g * I
+                for i in range(0, run, lanes):
+                    line = simd.load(tile, T, at + i, 0, 1, lanes)
+                    line = vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line)
+                    simd.store(line, dx, to + i, 0, 1, run - i)
 
 
 @kernel

@@ -11,11 +11,13 @@ from __future__ import annotations
 import struct
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.datamodel import models
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, register_model
 from numba.np.arrayobj import populate_array
+
+from xpnn_kernels.numba import edge
 
 TRIPLE, _, FEATURES = cpu_target.target_context.codegen().magic_tuple()  # Numba's disk cache is keyed on these
 WIDTH = 64 if "+avx512f" in FEATURES else 32 if "+avx2" in FEATURES else 16  # bytes
@@ -59,53 +61,25 @@ def _start(context, builder, array_type, array, index):
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
-def _call(builder, name, result, *arguments):
-    function = ir.FunctionType(result, [a.type for a in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.{name}"), arguments)
-
-
 def _move(context, builder, tile, array, place, vectors):
     """Store the vectors, or load them if none are given: plainly if all of the tile exists, else with masks."""
     target, index, stride, rows, count = place
-    start, form = _start(context, builder, array, target, index), f"v{tile.lanes}f{tile.size * 8}.p0"
-    slot = cgutils.alloca_once(builder, ir.ArrayType(tile.vector, tile.rows * tile.columns))
+    start = _start(context, builder, array, target, index)
     whole = builder.and_(
         builder.icmp_signed(">=", rows, WORD(tile.rows)),
         builder.icmp_signed(">=", count, WORD(tile.columns * tile.lanes)),
     )
 
-    lane = ir.Constant(ir.VectorType(WORD, tile.lanes), list(range(tile.lanes)))
-    nowhere = ir.Constant(ir.VectorType(ir.IntType(1), tile.lanes), [False] * tile.lanes)
+    def at(i):
+        r, c = WORD(i // tile.columns), WORD(i % tile.columns * tile.lanes)
+        return builder.gep(start, [builder.add(builder.mul(r, stride), c)])
 
-    def masks():
-        """Those of a row that exists: they are the same for all."""
-        left = [builder.sub(count, WORD(c * tile.lanes)) for c in range(tile.columns)]
-        return [builder.icmp_signed("<", lane, _splat(builder, n, tile.lanes)) for n in left]
+    def left(i):
+        r, c = WORD(i // tile.columns), WORD(i % tile.columns * tile.lanes)
+        return builder.sub(builder.select(builder.icmp_signed("<", r, rows), count, WORD(0)), c)
 
-    def move(plain):
-        result, across = [], [] if plain else masks()
-        for i in range(tile.rows * tile.columns):
-            r, c = divmod(i, tile.columns)
-            at = builder.gep(start, [builder.add(builder.mul(WORD(r), stride), WORD(c * tile.lanes))])
-            at = builder.bitcast(at, tile.vector.as_pointer())
-            mask = None if plain else builder.select(builder.icmp_signed("<", WORD(r), rows), across[c], nowhere)
-            if plain and vectors:
-                builder.store(vectors[i], at, align=tile.size)
-            elif plain:
-                result.append(builder.load(at, align=tile.size))
-            elif vectors:
-                _call(builder, f"store.{form}", ir.VoidType(), vectors[i], at, I32(tile.size), mask)
-            else:
-                result.append(_call(builder, f"load.{form}", tile.vector, at, I32(tile.size), mask, tile.zero))
-        if result:
-            builder.store(_pack(builder, tile, result), slot)
-
-    with builder.if_else(whole) as (then, otherwise):
-        with then:
-            move(True)
-        with otherwise:
-            move(False)
-    return context.get_dummy_value() if vectors else builder.load(slot)
+    result = edge.move(builder, tile, vectors, whole, at, left)
+    return context.get_dummy_value() if vectors else _pack(builder, tile, result)
 
 
 def zeros(rows, columns):

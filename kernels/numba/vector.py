@@ -11,8 +11,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from xpnn_kernels.numba import simd
+from xpnn_kernels.numba.edge import call_masked
 from xpnn_kernels.numba.exp import LN2_HIGH, LN2_LOW, LOG2E, LOWEST, POLYNOMIAL
-from xpnn_kernels.numba.simd import I32, INT, WORD, _call, _pack, _splat, _start, _unpack
+from xpnn_kernels.numba.simd import I32, INT, WORD, _pack, _splat, _start, _unpack
 
 
 def _lanewise(tile, function):
@@ -188,12 +189,12 @@ def _codes(context, builder, tile, array, place, vectors):
                 if plain:
                     builder.store(codes, at, align=1)
                 else:
-                    _call(builder, f"store.{form}", ir.VoidType(), codes, at, I32(1), mask)
+                    call_masked(builder, f"store.{form}", ir.VoidType(), codes, at, I32(1), mask)
             elif plain:
                 builder.store(builder.load(at, align=1), here)
             else:
                 none = ir.Constant(vector, None)
-                builder.store(_call(builder, f"load.{form}", vector, at, I32(1), mask, none), here)
+                builder.store(call_masked(builder, f"load.{form}", vector, at, I32(1), mask, none), here)
 
     with builder.if_else(builder.icmp_signed(">=", count, WORD(tile.columns * tile.lanes))) as (then, otherwise):
         with then:

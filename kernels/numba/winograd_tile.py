@@ -23,7 +23,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from xpnn_kernels.numba.simd import FUSED, I32, INT, WORD, Tile, _call, _pack, _splat, _start, _unpack
+from xpnn_kernels.numba import edge
+from xpnn_kernels.numba.simd import FUSED, INT, WORD, Tile, _pack, _start, _unpack
 
 OUT, TAPS = 4, 3
 SIDE = OUT + TAPS - 1
@@ -118,24 +119,24 @@ def sandwich(matrix):
 def _patch(context, builder, tile, array, place, vectors):
     """Store the vectors, or load them if none are given: zeros where nothing exists."""
     target, index, down, right, i0, i1, j0, j1, count = place
-    start, form = _start(context, builder, array, target, index), f"v{tile.lanes}f{tile.size * 8}.p0"
-    side, result = isqrt(tile.rows), []
-    lane = ir.Constant(ir.VectorType(WORD, tile.lanes), list(range(tile.lanes)))
+    start, side = _start(context, builder, array, target, index), isqrt(tile.rows)
 
     def within(k, low, high):
         return builder.and_(builder.icmp_signed("<=", low, WORD(k)), builder.icmp_signed("<", WORD(k), high))
 
-    columns = [builder.select(within(j, j0, j1), count, WORD(0)) for j in range(side)]
-    for k in range(tile.rows):
+    whole = builder.icmp_signed(">=", count, WORD(tile.lanes))
+    for low, high in ((i0, i1), (j0, j1)):
+        whole = builder.and_(whole, builder.and_(within(0, low, high), within(side - 1, low, high)))
+
+    def at(k):
         i, j = divmod(k, side)
-        left = builder.select(within(i, i0, i1), columns[j], WORD(0))
-        mask = builder.icmp_signed("<", lane, _splat(builder, left, tile.lanes))
-        at = builder.gep(start, [builder.add(builder.mul(down, WORD(i)), builder.mul(right, WORD(j)))])
-        at = builder.bitcast(at, tile.vector.as_pointer())
-        if vectors:
-            _call(builder, f"store.{form}", ir.VoidType(), vectors[k], at, I32(tile.size), mask)
-        else:
-            result.append(_call(builder, f"load.{form}", tile.vector, at, I32(tile.size), mask, tile.zero))
+        return builder.gep(start, [builder.add(builder.mul(down, WORD(i)), builder.mul(right, WORD(j)))])
+
+    def left(k):
+        i, j = divmod(k, side)
+        return builder.select(builder.and_(within(i, i0, i1), within(j, j0, j1)), count, WORD(0))
+
+    result = edge.move(builder, tile, vectors, whole, at, left)
     return context.get_dummy_value() if vectors else _pack(builder, tile, result)
 
 

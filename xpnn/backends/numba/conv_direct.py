@@ -69,7 +69,7 @@ def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def is_mirrored(p: Plan) -> bool:
     """Is dx computed like that? With few channels its vectors would be empty; then the window shares them."""
-    return p.shape[9:11] == (1, 1) and 4 * (p.shape[3] // p.shape[15]) >= 3 * p.lanes
+    return p.shape[9:11] == (1, 1) and p.shape[3] // p.shape[15] >= p.lanes
 
 
 def table_specs(p: Plan) -> tuple[Spec, ...]:
@@ -104,8 +104,8 @@ def gradient_work(p, dtype):
         Spec((groups * part * p.panels(p.K) if spread else 0,), dtype),
         Spec((T, p.band() + kernels.SLACK), dtype),
         Spec((T, pixels * O + kernels.SLACK), dtype),
-        Spec((T, kernels.CHUNK * groups * p.K if spread else 0), dtype),
-        Spec((T, padded), dtype),
+        Spec((T, kernels.CHUNK * groups * p.K + kernels.SLACK if spread else 0), dtype),
+        Spec((T, padded + kernels.SLACK), dtype),
         Spec((T * p.K * O,), dtype),
         Spec((T * O,), dtype),
         *(() if spread else correlation_work(plan(dtype, mirrored(p.shape)), dtype)),

@@ -1,0 +1,127 @@
+"""Vectors of which only a part exists: the first lanes, as many as are left before the end of a row.
+
+With AVX-512 both are one instruction with a mask. Before it a masked store takes some twenty on some machines (Zen), so
+there halves, quarters, ... are stored, in a function of its own: these are edges, and are not to fill the kernels.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils
+
+I1, I32 = ir.IntType(1), ir.IntType(32)
+MASKED_BYTES = 64
+"""Vectors of so many bytes are stored with masks."""
+
+
+def call_masked(builder, name, result, *arguments):
+    function = ir.FunctionType(result, [a.type for a in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.{name}"), arguments)
+
+
+def _mask(builder, tile, left):
+    number = left.type
+    lane = ir.Constant(ir.VectorType(number, tile.lanes), list(range(tile.lanes)))
+    many = builder.insert_element(ir.Constant(lane.type, ir.Undefined), left, I32(0))
+    many = builder.shuffle_vector(many, many, ir.Constant(ir.VectorType(I32, tile.lanes), [0] * tile.lanes))
+    return builder.icmp_signed("<", lane, many)
+
+
+def _name(tile):
+    return f"v{tile.lanes}f{tile.size * 8}"
+
+
+def load(builder, tile, pointer, left):
+    """The first `left` lanes; zeros beyond, where nothing is read."""
+    if tile.lanes * tile.size == MASKED_BYTES:
+        return _masked_load(builder, tile, pointer, left)
+    function = _outlined(builder.module, f"xpnn.load.{_name(tile)}", tile.vector, [pointer.type, left.type])
+    if function.is_declaration:
+        inner = ir.IRBuilder(function.append_basic_block())
+        inner.ret(_masked_load(inner, tile, *function.args))
+    return builder.call(function, [pointer, left])
+
+
+def _masked_load(builder, tile, pointer, left):
+    mask = _mask(builder, tile, left)
+    return call_masked(builder, f"load.{_name(tile)}.p0", tile.vector, pointer, I32(tile.size), mask, tile.zero)
+
+
+def store(builder, tile, vector, pointer, left):
+    """The first `left` lanes; nothing is written beyond."""
+    if tile.lanes * tile.size == MASKED_BYTES:
+        mask = _mask(builder, tile, left)
+        call_masked(builder, f"store.{_name(tile)}.p0", ir.VoidType(), vector, pointer, I32(tile.size), mask)
+        return
+    kinds = [vector.type, pointer.type, left.type]
+    function = _outlined(builder.module, f"xpnn.store.{_name(tile)}", ir.VoidType(), kinds)
+    if function.is_declaration:
+        _fill_store(function, tile)
+    builder.call(function, [vector, pointer, left])
+
+
+def _fill_store(function, tile):
+    vector, pointer, left = function.args
+    number, element = left.type, tile.vector.element
+    builder = ir.IRBuilder(function.append_basic_block())
+    with builder.if_then(builder.icmp_signed("<=", left, number(0))):
+        builder.ret_void()
+    with builder.if_then(builder.icmp_signed(">=", left, number(tile.lanes))):
+        builder.store(vector, pointer, align=tile.size)
+        builder.ret_void()
+    half = tile.lanes // 2
+    at = builder.bitcast(pointer, element.as_pointer())
+    while half:
+        here, before, start = builder.and_(left, number(half)), vector, at
+        origin = builder.block
+        with builder.if_then(builder.icmp_signed("!=", here, number(0))):
+            low = ir.Constant(ir.VectorType(I32, half), list(range(half)))
+            part = builder.shuffle_vector(before, before, low)
+            builder.store(part, builder.bitcast(start, part.type.as_pointer()), align=tile.size)
+            down = ir.Constant(ir.VectorType(I32, tile.lanes), [(i + half) % tile.lanes for i in range(tile.lanes)])
+            moved, further, stored = (
+                builder.shuffle_vector(before, before, down),
+                builder.gep(start, [number(half)]),
+                builder.block,
+            )
+        vector, at = builder.phi(tile.vector), builder.phi(start.type)
+        for phi, kept, other in ((vector, before, moved), (at, start, further)):
+            phi.add_incoming(kept, origin)
+            phi.add_incoming(other, stored)
+        half //= 2
+    builder.ret_void()
+
+
+def move(builder, tile, vectors, whole, place, left):
+    """Store the vectors of a tile, or load it where they are None: plainly if it is `whole`, else by its edges.
+
+    place(i) is where the i-th vector lies, left(i) how many lanes of it exist. What is loaded is a list of vectors.
+    """
+    slots = [cgutils.alloca_once(builder, tile.vector) for _ in range(0 if vectors else tile.rows * tile.columns)]
+
+    def each(plain):
+        for i in range(tile.rows * tile.columns):
+            at = builder.bitcast(place(i), tile.vector.as_pointer())
+            if vectors and plain:
+                builder.store(vectors[i], at, align=tile.size)
+            elif vectors:
+                store(builder, tile, vectors[i], at, left(i))
+            elif plain:
+                builder.store(builder.load(at, align=tile.size), slots[i])
+            else:
+                builder.store(load(builder, tile, at, left(i)), slots[i])
+
+    with builder.if_else(whole) as (then, otherwise):
+        with then:
+            each(True)
+        with otherwise:
+            each(False)
+    return [builder.load(slot) for slot in slots]
+
+
+def _outlined(module, name, result, arguments):
+    function = cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
+    if function.is_declaration:
+        function.linkage = "linkonce_odr"  # the parts of a kernel may each bring it
+        function.attributes.add("noinline")
+    return function
