@@ -18,7 +18,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
-from numba.core.types import Dispatcher
+from numba.core.types import Dispatcher, unliteral
 
 # Not "fast": that would let LLVM assume there is no NaN and delete the checks. Sums may be reordered (the order then
 # depends on the machine alone) and products fused.
@@ -109,6 +109,10 @@ class Part(CPUDispatcher):
 
     def __init__(self, function, options):
         super().__init__(function, targetoptions={**options, "no_cpython_wrapper": True}, pipeline_class=PartCompiler)
+
+    def get_call_template(self, args, kws):
+        """Numbers that a caller knows are any numbers: one part serves all callers."""
+        return super().get_call_template(tuple(unliteral(a) for a in args), kws)
 
     def add_overload(self, cres):
         self.overloads[tuple(cres.signature.args)] = cres
