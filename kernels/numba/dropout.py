@@ -12,18 +12,24 @@ import numpy as np
 
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.philox import words
+from xpnn_kernels.numba.split import on_threads
 
 BLOCKS = 256  # their 4 KB of words stay in L1
 
 
-@kernel
-def forward(x, state, threshold, scale, y, kept):
-    """kept = word i of the stream >= threshold; y = x scale where kept, x 0 elsewhere. x, y, kept (n,)."""
+@on_threads
+def forward(thread, threads, x, state, threshold, scale, y, kept, rooms, lots):
+    """kept = word i of the stream >= threshold; y = x scale where kept, x 0 elsewhere. x, y, kept (n,).
+
+    rooms (threads, 4, BLOCKS), lots (threads, BLOCKS, 4) uint32: where words are drawn.
+    """
     s, zero = x.dtype.type(scale), x.dtype.type(0)
     least = np.uint32(threshold)
-    lanes, blocks = np.empty((4, BLOCKS), np.uint32), np.empty((BLOCKS, 4), np.uint32)
+    lanes, blocks = rooms[thread], lots[thread]
     drawn = blocks.reshape(-1)
-    for start in range(0, x.size, drawn.size):
+    pieces = -(-x.size // drawn.size)
+    for piece in range(pieces * thread // threads, pieces * (thread + 1) // threads):
+        start = piece * drawn.size
         words(state, start // 4, lanes, blocks)
         part, y_part, kept_part = x[start:], y[start:], kept[start:]
         for i in range(min(part.size, drawn.size)):
