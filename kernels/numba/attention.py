@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import gemm, simd, vector
 from xpnn_kernels.numba import simd_math as _  # noqa: F401 - + - * of tiles
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 BLOCK = 1 << 16
 MOST = 64  # queries of a block
@@ -88,12 +86,12 @@ def sight(t, T, S, end, causal):
     return max(0, min(end, t + S - T + 1)) if causal else end
 
 
-@kernel
-def heads_forward(q, k, v, ends, heads, causal, scale, y, logs, p, first, last):
-    """The heads first..last of all samples, n heads + h; ends (N,); logs (N, heads, T); p scratch (block, S)."""
+@on_threads
+def forward(thread, threads, q, k, v, ends, heads, causal, scale, y, logs, scores):
+    """ends (N,); logs (N, heads, T); scores (threads, block, S) is scratch. The heads of all samples are shared."""
     T, S, D, V = q.shape[1], k.shape[1], q.shape[2] // heads, v.shape[2] // heads
-    factor, tops, sums = q.dtype.type(scale), stack(q), stack(q)
-    for item in range(first, last):
+    factor, tops, sums, p, items = q.dtype.type(scale), stack(q), stack(q), scores[thread], len(q) * heads
+    for item in range(thread * items // threads, (thread + 1) * items // threads):
         n, h = item // heads, item % heads
         for t0 in range(0, T, len(p)):
             t1 = min(T, t0 + len(p))
@@ -114,12 +112,12 @@ def heads_forward(q, k, v, ends, heads, causal, scale, y, logs, p, first, last):
                     out[t - t0, i] = out[t - t0, i] * share if seen else 0
 
 
-@kernel
-def heads_back(q, k, v, ends, dy, logs, heads, causal, scale, dq, dk, dv, p, dp, first, last):
+@on_threads
+def backward(thread, threads, q, k, v, ends, dy, logs, heads, causal, scale, dq, dk, dv, scores, dscores):
     """dq, dk, dv may be empty: not wanted."""
     T, S, D, V = q.shape[1], k.shape[1], q.shape[2] // heads, v.shape[2] // heads
-    factor = q.dtype.type(scale)
-    for item in range(first, last):
+    factor, p, dp, items = q.dtype.type(scale), scores[thread], dscores[thread], len(q) * heads
+    for item in range(thread * items // threads, (thread + 1) * items // threads):
         n, h = item // heads, item % heads
         of_q, of_v = slice(h * D, h * D + D), slice(h * V, h * V + V)
         for s in range(S):
@@ -147,21 +145,3 @@ def heads_back(q, k, v, ends, dy, logs, heads, causal, scale, dq, dk, dv, p, dp,
                 product(dweights.T, queries, dk[n, :end, of_q], False)
             if len(dv):
                 product(weights.T, slopes, dv[n, :end, of_v], False)
-
-
-@kernel(parallel=True)
-def forward(q, k, v, ends, heads, causal, scale, y, logs, p):
-    threads, items = len(p), len(q) * heads
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        first, last = t * items // threads, (t + 1) * items // threads
-        heads_forward(q, k, v, ends, heads, causal, scale, y, logs, p[t], first, last)
-
-
-@kernel(parallel=True)
-def backward(q, k, v, ends, dy, logs, heads, causal, scale, dq, dk, dv, p, dp):
-    threads, items = len(p), len(q) * heads
-    for thread in prange(threads):
-        t = np.intp(thread)
-        first, last = t * items // threads, (t + 1) * items // threads
-        heads_back(q, k, v, ends, dy, logs, heads, causal, scale, dq, dk, dv, p[t], dp[t], first, last)

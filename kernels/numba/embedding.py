@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 
-@kernel
-def gather_places(table, ids, y, p0, p1):
-    """y[p] = table[ids[p]] for p0 <= p < p1. table (V, E), ids (P,), y (P, E)."""
+@on_threads
+def gather(thread, threads, table, ids, y):
+    """y[p] = table[ids[p]]. table (V, E), ids (P,), y (P, E)."""
     V, E = table.shape
     nan = y.dtype.type(math.nan)
-    for p in range(p0, p1):
+    for p in range(thread * ids.size // threads, (thread + 1) * ids.size // threads):
         target, v = y[p], ids[p]
         if v >= 0 and v < V:
             row = table[v]
@@ -32,11 +30,13 @@ def gather_places(table, ids, y, p0, p1):
                 target[e] = nan
 
 
-@kernel
-def scatter_columns(dy, ids, dtable, e0, e1):
-    """dtable[v] = the sum of dy[p] over the p with ids[p] = v, columns e0 to e1."""
-    V, n = dtable.shape[0], e1 - e0
-    zero = dy.dtype.type(0)
+@on_threads
+def scatter(thread, threads, dy, ids, dtable):
+    """dtable[v] = the sum of dy[p] over the p with ids[p] = v."""
+    V, E = dtable.shape
+    part = -(-E // (16 * threads)) * 16  # whole cache lines
+    e0, e1 = min(E, thread * part), min(E, thread * part + part)
+    zero, n = dy.dtype.type(0), e1 - e0
     for v in range(V):
         row = dtable[v, e0:e1]
         for e in range(n):
@@ -47,22 +47,6 @@ def scatter_columns(dy, ids, dtable, e0, e1):
             row, source = dtable[v, e0:e1], dy[p, e0:e1]
             for e in range(n):
                 row[e] += source[e]
-
-
-@kernel(parallel=True)
-def gather(threads, table, ids, y):
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        gather_places(table, ids, y, t * ids.size // threads, (t + 1) * ids.size // threads)
-
-
-@kernel(parallel=True)
-def scatter(threads, dy, ids, dtable):
-    E = dtable.shape[1]
-    part = -(-E // (16 * threads)) * 16  # whole cache lines
-    for thread in prange(threads):
-        t = np.intp(thread)
-        scatter_columns(dy, ids, dtable, min(E, t * part), min(E, t * part + part))
 
 
 @kernel

@@ -133,7 +133,7 @@ class Kernel(CPUDispatcher):
 
 
 def options(fastmath, parallel=False):
-    """_nrt: kernels allocate nothing; counting who holds an array would make threads wait for each other at each slice."""
+    # _nrt: kernels allocate nothing, and to count who holds an array would make threads wait for each other at slices.
     shared = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy", "_nrt": False}
     return {**shared, "fastmath": fastmath, "parallel": parallel}
 

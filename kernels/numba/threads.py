@@ -46,9 +46,9 @@ def use(n: int) -> None:
     _wanted = min(n, config.NUMBA_NUM_THREADS)
 
 
-def threads() -> int:
-    """The threads for a kernel that can be split; 1 where the pool is not to be used."""
-    if _wanted == 1 or not _usable:
+def threads(size: int = 0, least: int = 0) -> int:
+    """The threads for a kernel that can be split; 1 for a size below `least`, and where the pool is not to be used."""
+    if _wanted == 1 or not _usable or size < least:
         return 1
     if getattr(_told, "number", 0) != _wanted:  # Numba has a number for every Python thread
         set_num_threads(_wanted)

@@ -23,7 +23,7 @@ def _work(phase, q, k, v, lengths=None, *, heads, causal, scale):
     """How many keys are no padding, and for each thread the scores (and their gradients) of a block of queries."""
     (N, T, _), S = q.shape, k.shape[1]
     items = N * heads
-    threads = min(pool.threads(), items) if items * T * S >= SPLIT else 1
+    threads = min(pool.threads(items * T * S, SPLIT), items)
     rows = min(T, kernels.MOST, max(8, kernels.BLOCK // max(S, 1)))
     scores = Spec((threads, rows, S), q.dtype)
     return (Spec((N,), np.dtype(np.int64)), *[scores] * (1 if phase == "forward" else 2))
@@ -41,10 +41,7 @@ def _ends(lengths, keys, out):
 def _forward(outs, saved, q, k, v, lengths=None, *, heads, causal, scale, work):
     ends, scores = _ends(lengths, k.shape[1], work[0]), work[1]
     arrays = q, k, v, ends, heads, causal, scale, outs[0], saved[0]
-    if len(scores) > 1:
-        kernels.forward(*arrays, scores)
-    else:
-        kernels.heads_forward(*arrays, scores[0], 0, len(q) * heads)
+    kernels.forward(len(scores), *arrays, scores)
 
 
 def _backward(dins, douts, kept, *, heads, causal, scale, work):
@@ -52,10 +49,7 @@ def _backward(dins, douts, kept, *, heads, causal, scale, work):
     _ends(rest[0] if rest else None, k.shape[1], ends)
     grads = (x[:0] if dx is None else dx for x, dx in zip((q, k, v), dins, strict=False))
     arrays = q, k, v, ends, douts[0], kept.saved[0], heads, causal, scale, *grads
-    if len(p) > 1:
-        kernels.backward(*arrays, p, dp)
-    else:
-        kernels.heads_back(*arrays, p[0], dp[0], 0, len(q) * heads)
+    kernels.backward(len(p), *arrays, p, dp)
 
 
 def _some(specs, attrs):

@@ -15,7 +15,7 @@ SPLIT = 1 << 14
 
 
 def _work(phase, x, state, *, rate):
-    T, words = pool.threads() if x.size >= SPLIT else 1, np.dtype(np.uint32)
+    T, words = pool.threads(x.size, SPLIT), np.dtype(np.uint32)
     return (Spec((T, 4, kernels.BLOCKS), words), Spec((T, kernels.BLOCKS, 4), words)) if phase == "forward" else ()
 
 

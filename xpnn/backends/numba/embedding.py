@@ -12,21 +12,14 @@ SPLIT = 1 << 15
 
 def _forward(outs, saved, table, ids):
     ids, y = ids.reshape(-1), outs[0].reshape(ids.size, table.shape[1])
-    threads = pool.threads()
-    if threads > 1 and y.size >= SPLIT:
-        kernels.gather(threads, table, ids, y)
-    else:
-        kernels.gather_places(table, ids, y, 0, ids.size)
+    kernels.gather(pool.threads(y.size, SPLIT), table, ids, y)
 
 
 def _backward(dins, douts, kept):
     ids, dtable = kept.inputs[1].reshape(-1), dins[0]
     dy = douts[0].reshape(ids.size, dtable.shape[1])
-    threads = pool.threads()
-    if threads > 1 and dy.size + dtable.size >= SPLIT and dtable.shape[1] > 16:
-        kernels.scatter(threads, dy, ids, dtable)
-    else:
-        kernels.scatter_columns(dy, ids, dtable, 0, dtable.shape[1])
+    threads = 1 if dtable.shape[1] <= 16 else pool.threads(dy.size + dtable.size, SPLIT)
+    kernels.scatter(threads, dy, ids, dtable)
 
 
 def _one_hot(outs, saved, ids, *, classes, dtype):
