@@ -12,6 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from llvmlite.binding import parse_assembly
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -61,6 +62,11 @@ class SourceKeyedCache(FunctionCache):
         super().__init__(function)
         self._path = Path(function.__code__.co_filename)
 
+    def load_overload(self, sig, target_context):
+        """As Numba's, but what is needed to compile (a quarter of a second to import) waits until something is."""
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
     def _index_key(self, sig, codegen):
         return (*super()._index_key(sig, codegen), _stamp(self._path))
 
@@ -82,6 +88,24 @@ class PartLibrary(JITCodeLibrary):
         self._finalized = True
 
 
+class KernelLibrary(JITCodeLibrary):
+    """Machine code that nothing is linked with: of its LLVM code the disk keeps the names."""
+
+    def _get_module_for_linking(self):
+        names = [f.name for f in self._final_module.functions if not f.is_declaration]
+        return parse_assembly("".join(f'define void @"{name}"() {{ ret void }}\n' for name in names))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class KernelLowering(NativeLowering):
+    _name = "xpnn_kernel_lowering"
+
+    def run_pass(self, state):
+        state.library = KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super().run_pass(state)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class PartLowering(NativeLowering):
     _name = "xpnn_part_lowering"
@@ -96,12 +120,18 @@ class PartLowering(NativeLowering):
         return True
 
 
-class PartCompiler(CompilerBase):
+class KernelCompiler(CompilerBase):
+    lowering = KernelLowering
+
     def define_pipelines(self):
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.passes[:] = [(PartLowering if p is NativeLowering else p, why) for p, why in manager.passes]
+        manager.passes[:] = [(self.lowering if p is NativeLowering else p, why) for p, why in manager.passes]
         manager.finalize()
         return [manager]
+
+
+class PartCompiler(KernelCompiler):
+    lowering = PartLowering
 
 
 class Part(CPUDispatcher):
@@ -122,7 +152,7 @@ class Kernel(CPUDispatcher):
     """A function for Python, compiled for the types of its first call; for other kernels, a part of them."""
 
     def __init__(self, function, options, part):
-        super().__init__(function, targetoptions=options)
+        super().__init__(function, targetoptions=options, pipeline_class=KernelCompiler)
         self._cache = SourceKeyedCache(part.py_func)
         self.part = part
 
