@@ -13,13 +13,14 @@ from functools import cache
 from pathlib import Path
 
 from llvmlite.binding import parse_assembly
+from numba.core import types
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
-from numba.core.types import Dispatcher, unliteral
+from numba.core.types.misc import unliteral
 
 # Not "fast": that would let LLVM assume there is no NaN and delete the checks. Sums may be reordered (the order then
 # depends on the machine alone) and products fused.
@@ -159,7 +160,7 @@ class Kernel(CPUDispatcher):
     @property
     def _numba_type_(self):
         """What a kernel sees that calls it."""
-        return Dispatcher(self.part)
+        return types.Dispatcher(self.part)
 
 
 def options(fastmath, parallel=False):

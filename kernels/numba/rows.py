@@ -35,7 +35,7 @@ def add_products(typing, tile, a, rows, first, steps, start, offset, count, b, b
         place = builder.load(builder.gep(along, [k]))
         pointer = builder.bitcast(here, tile.vector.as_pointer())
         line = [builder.load(builder.gep(pointer, [WORD(c)]), align=tile.size) for c in range(tile.columns)]
-        new = []
+        new: list[ir.Value] = []
         for start in starts:
             builder.call(ORDER, [], attrs=("convergent",))
             one = _splat(builder, builder.load(builder.gep(start, [place])), tile.lanes)

@@ -10,8 +10,6 @@ arguments on to the body.
 
 from __future__ import annotations
 
-from functools import update_wrapper
-
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -19,11 +17,12 @@ from numba.np.ufunc.parallel import _launch_threads
 
 from xpnn_kernels.numba import threads as pool
 from xpnn_kernels.numba.jit import FLAGS, Kernel, Part, options
+from xpnn_kernels.numba.simd import INT, WORD
 
 assert pool.SPIN  # how the pool's threads wait is set before there is one
 _launch_threads()  # what is compiled, or comes from the disk, calls it by its name
 
-BYTES, WORD, VOID = ir.IntType(8).as_pointer(), ir.IntType(types.intp.bitwidth), ir.VoidType()
+BYTES, VOID = ir.IntType(8).as_pointer(), ir.VoidType()
 TASK = ir.FunctionType(VOID, [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTES])
 """What the pool calls: task(arrays, counts, steps, data), arrays[0] the first of counts[0] places."""
 
@@ -31,9 +30,9 @@ TASK = ir.FunctionType(VOID, [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_poi
 @intrinsic
 def split(typing, body, threads, arguments):
     """body(thread, threads, *arguments) for every thread."""
-    inner = body.get_call_type(typing, (types.intp, types.intp, *arguments.types), {})
+    inner = body.get_call_type(typing, (INT, INT, *arguments.types), {})
 
-    def task(context, module, packed):
+    def task(context, module, packed, called):
         """The places are thread numbers, as addresses of bytes; data is the number of threads and the arguments."""
         function = ir.Function(module, TASK, module.get_unique_name("task"))
         function.linkage = "internal"
@@ -44,12 +43,11 @@ def split(typing, body, threads, arguments):
         first, step = builder.ptrtoint(builder.load(arrays), WORD), builder.load(steps)
         with cgutils.for_range(builder, builder.load(counts)) as loop:
             thread = builder.add(first, builder.mul(loop.index, step))
-            context.call_internal_no_propagate(builder, compiled.fndesc, inner, (thread, number, *values))
+            context.call_internal_no_propagate(builder, called, inner, (thread, number, *values))
         builder.ret_void()
         return function
 
     def generate(context, builder, signature, given):
-        nonlocal compiled
         compiled = body.dispatcher.overloads[inner.args]
         context.active_code_library.add_linking_library(compiled.library)
         _, number, values = given
@@ -59,7 +57,8 @@ def split(typing, body, threads, arguments):
         builder.store(values, builder.gep(block, [ir.IntType(32)(0), ir.IntType(32)(1)]))
         arrays = cgutils.alloca_once_value(builder, ir.Constant(BYTES, None))
         counts, steps = cgutils.alloca_once_value(builder, number), cgutils.alloca_once_value(builder, WORD(1))
-        function, data = task(context, builder.module, packed), builder.bitcast(block, BYTES)
+        function = task(context, builder.module, packed, compiled.fndesc)
+        data = builder.bitcast(block, BYTES)
         with builder.if_else(builder.icmp_signed("==", number, WORD(1))) as (alone, together):
             with alone:
                 builder.call(function, [arrays, counts, steps, data])
@@ -70,8 +69,7 @@ def split(typing, body, threads, arguments):
                 builder.call(pool_for, [*pointers, WORD(0), WORD(1), number])
         return context.get_dummy_value()
 
-    compiled = None
-    return types.void(body, types.intp, arguments), generate
+    return types.void(body, INT, arguments), generate
 
 
 def on_threads(function=None, *, fastmath=FLAGS):
@@ -83,6 +81,6 @@ def on_threads(function=None, *, fastmath=FLAGS):
     def entry(threads, *arguments):
         split(body, threads, arguments)
 
-    update_wrapper(entry, function, updated=())
-    del entry.__wrapped__  # its arguments are others
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(entry, name, getattr(function, name))
     return Kernel(entry, options(fastmath), body)
