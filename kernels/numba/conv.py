@@ -93,13 +93,10 @@ def strip(tile, height, a, place, m0, m1, taps, k0, k1, offset, panel, b0, width
 
     The first sums begin with the bias. last: 1 where the sums are complete, 2 where their ReLU is wanted.
     """
+    start = simd.load(tile, bias, n0, 0, height, count) if bias.size and k0 == 0 else tile
     for m in range(m0, m1, height):
         to = z0 + (m - m0) * pitch + n0
-        sums = tile
-        if k0:
-            sums = simd.load(tile, z, to, pitch, m1 - m, count)
-        elif bias.size:
-            sums = simd.load(tile, bias, n0, 0, height, count)
+        sums = simd.load(tile, z, to, pitch, m1 - m, count) if k0 else start
         sums = add_products(sums, a, place, m, taps, k0, offset, k1 - k0, panel, b0 + k0 * width, width)
         if last == 2:
             sums = relu(sums)

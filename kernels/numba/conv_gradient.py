@@ -56,13 +56,16 @@ def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0
 
 
 @kernel
-def spread(T, m0, m1, place, taps, run, K, groups, I, dx, start):
-    """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx."""
+def spread(T, wide, m0, m1, place, taps, run, K, groups, I, dx, start):
+    """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx.
+
+    A row of T is `wide` long: what is behind the K elements is not looked at.
+    """
     tile, lanes = zeros_one(dx), simd.WIDTH // dx.itemsize
     for g in range(groups):
         for k in range(0, K, run):  # outside: the next pixel's run would wait for this one's to be stored
             for m in range(m0, m1):
-                at, to = ((m - m0) * groups + g) * K + k, start + place[m] + taps[k] + g * I
+                at, to = ((m - m0) * groups + g) * wide + k, start + place[m] + taps[k] + g * I
                 for i in range(0, run, lanes):
                     line = simd.load(tile, T, at + i, 0, 1, lanes)
                     line = vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line)
@@ -70,14 +73,28 @@ def spread(T, m0, m1, place, taps, run, K, groups, I, dx, start):
 
 
 @kernel
+def sum_columns(tile, width, dz, M, O, o, db, at):
+    """db[at + o:] += the sum of M rows of dz[:, o:], as far as the tile and a row go."""
+    sums, count = simd.load(tile, db, at + o, 0, 1, O - o), min(width, O - o)
+    inside = max(0, M - width // O - 1)  # of those rows, what is beyond their end may be read: others follow
+    for m in range(inside):
+        sums = vector.add(sums, simd.load(tile, dz, m * O + o, 0, 1, width))
+    for m in range(inside, M):
+        sums = vector.add(sums, simd.load(tile, dz, m * O + o, 0, 1, count))
+    simd.store(sums, db, at + o, 0, 1, count)
+
+
+@kernel
 def add_columns(dz, M, O, db, at):
     """db[at:at + O] += the sum of M rows of dz."""
-    tile, width = zeros_line(db), WIDE * simd.WIDTH // db.itemsize
-    for o in range(0, O, width):
-        sums = simd.load(tile, db, at + o, 0, 1, O - o)
-        for m in range(M):
-            sums = vector.add(sums, simd.load(tile, dz, m * O + o, 0, 1, O - o))
-        simd.store(sums, db, at + o, 0, 1, O - o)
+    lanes, o = simd.WIDTH // db.itemsize, 0
+    while o < O:
+        if O - o > lanes:
+            sum_columns(zeros_line(db), WIDE * lanes, dz, M, O, o, db, at)
+            o += WIDE * lanes
+        else:
+            sum_columns(zeros_one(db), lanes, dz, M, O, o, db, at)
+            o += lanes
 
 
 @kernel
@@ -101,6 +118,7 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
     I = C // groups
     K, columns, there = KH * KW * I, (Q - 1) * SW + (KW - 1) * DW + 1, (P - 1) * SH + (KH - 1) * DH + 1
     run, part = KW * I if DW == 1 and groups == 1 else I, O // groups
+    wide = -(-K // widths[1]) * widths[1]  # so that tiles of T are whole
     for n in range(i0, i1):
         if dx.size:
             clear(padded[: there * columns * C])
@@ -116,8 +134,8 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
                 add_kernel_gradient(band, place, M, taps, K, I, dz, part, widths[0], groups, dw, d0 * K * O)
             for m0 in range(0, M if dx.size else 0, CHUNK):
                 m1 = min(m0 + CHUNK, M)
-                product(dz, pixels, m0, m1, channels, part, part, panels, K, widths[1], groups, db[:0], T, 0, False)
-                spread(T, m0, m1, place, taps, run, K, groups, I, padded, p0 * SH * columns * C)
+                product(dz, pixels, m0, m1, channels, part, part, panels, wide, widths[1], groups, db[:0], T, 0, False)
+                spread(T, wide, m0, m1, place, taps, run, K, groups, I, padded, p0 * SH * columns * C)
         if dx.size:
             crop(padded, (n, H, W), C, there, columns, top, left, dx)
 

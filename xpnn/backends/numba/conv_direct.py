@@ -104,7 +104,7 @@ def gradient_work(p, dtype):
         Spec((groups * part * p.panels(p.K) if spread else 0,), dtype),
         Spec((T, p.band() + kernels.SLACK), dtype),
         Spec((T, pixels * O + kernels.SLACK), dtype),
-        Spec((T, kernels.CHUNK * groups * p.K + kernels.SLACK if spread else 0), dtype),
+        Spec((T, kernels.CHUNK * groups * p.panels(p.K) + kernels.SLACK if spread else 0), dtype),
         Spec((T, padded + kernels.SLACK), dtype),
         Spec((T * p.K * O,), dtype),
         Spec((T * O,), dtype),
