@@ -26,6 +26,7 @@ from numba.core.types.misc import unliteral
 # depends on the machine alone) and products fused.
 FLAGS = {"contract", "reassoc", "nsz", "arcp"}
 
+HOME = Path(__file__).parent
 IMPORT = re.compile(r"^from xpnn_kernels\.numba\b[^(\n]*(?:\([^)]*\))?", re.MULTILINE)
 
 
@@ -36,14 +37,16 @@ def _source(path: Path) -> bytes:
 
 @cache
 def sources(path: Path) -> frozenset[Path]:
-    """The files here that a kernel of this file is made of: itself, what it imports, what those import."""
+    """The files that a kernel of this file is made of: itself, what it imports of ours, what those import."""
     found, ahead = set(), [path]
     while ahead:
         here = ahead.pop()
         if here not in found:
             found.add(here)
             words = re.findall(r"(?<!as )\b\w+", " ".join(IMPORT.findall(_source(here).decode())))
-            ahead += [near for word in words if (near := here.with_name(f"{word}.py")).exists()]
+            ahead += [
+                near for word in words for near in (here.with_name(f"{word}.py"), HOME / f"{word}.py") if near.exists()
+            ]
     return frozenset(found)
 
 
