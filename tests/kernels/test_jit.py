@@ -40,3 +40,8 @@ def test_an_edit_of_a_helper_is_seen_by_those_who_use_it_alone(tmp_path):
     (tmp_path / "user.py").write_text("from xpnn_kernels.numba.between import f as other\n")
     stems = {part.stem for part in jit.sources(tmp_path / "user.py")}
     assert stems == {"user", "between", "helper"}
+
+
+def test_a_kernel_elsewhere_is_made_of_the_helpers_here(tmp_path):
+    (tmp_path / "mine.py").write_text("from xpnn_kernels.numba import simd\n")
+    assert {part.stem for part in jit.sources(tmp_path / "mine.py")} == {"mine", "simd", "edge"}
