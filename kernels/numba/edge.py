@@ -27,49 +27,54 @@ def _mask(builder, tile, left):
     return builder.icmp_signed("<", lane, many)
 
 
-def _name(tile):
-    return f"v{tile.lanes}f{tile.size * 8}"
+def _name(vector):
+    """As LLVM names vectors of floats (f) and of whole numbers (i)."""
+    element = vector.element
+    bits = getattr(element, "width", 0) or (32 if isinstance(element, ir.FloatType) else 64)
+    return f"v{vector.count}{'i' if isinstance(element, ir.IntType) else 'f'}{bits}", bits // 8
 
 
 def load(builder, tile, pointer, left):
-    """The first `left` lanes; zeros beyond, where nothing is read."""
+    """The first `left` lanes of what is there, tile.lanes of any kind; zeros beyond, where nothing is read."""
+    kind = pointer.type.pointee
     if tile.lanes * tile.size == MASKED_BYTES:
-        return _masked_load(builder, tile, pointer, left)
-    function = _outlined(builder.module, f"xpnn.load.{_name(tile)}", tile.vector, [pointer.type, left.type])
+        return _masked_load(builder, tile, kind, pointer, left)
+    function = _outlined(builder.module, f"xpnn.load.{_name(kind)[0]}", kind, [pointer.type, left.type])
     if function.is_declaration:
         inner = ir.IRBuilder(function.append_basic_block())
-        inner.ret(_masked_load(inner, tile, *function.args))
+        inner.ret(_masked_load(inner, tile, kind, *function.args))
     return builder.call(function, [pointer, left])
 
 
-def _masked_load(builder, tile, pointer, left):
-    mask = _mask(builder, tile, left)
-    return call_masked(builder, f"load.{_name(tile)}.p0", tile.vector, pointer, I32(tile.size), mask, tile.zero)
+def _masked_load(builder, tile, kind, pointer, left):
+    (name, size), mask = _name(kind), _mask(builder, tile, left)
+    return call_masked(builder, f"load.{name}.p0", kind, pointer, I32(size), mask, ir.Constant(kind, None))
 
 
 def store(builder, tile, vector, pointer, left):
     """The first `left` lanes; nothing is written beyond."""
+    name, size = _name(vector.type)
     if tile.lanes * tile.size == MASKED_BYTES:
         mask = _mask(builder, tile, left)
-        call_masked(builder, f"store.{_name(tile)}.p0", ir.VoidType(), vector, pointer, I32(tile.size), mask)
+        call_masked(builder, f"store.{name}.p0", ir.VoidType(), vector, pointer, I32(size), mask)
         return
     kinds = [vector.type, pointer.type, left.type]
-    function = _outlined(builder.module, f"xpnn.store.{_name(tile)}", ir.VoidType(), kinds)
+    function = _outlined(builder.module, f"xpnn.store.{name}", ir.VoidType(), kinds)
     if function.is_declaration:
-        _fill_store(function, tile)
+        _fill_store(function, tile.lanes, size)
     builder.call(function, [vector, pointer, left])
 
 
-def _fill_store(function, tile):
+def _fill_store(function, lanes, size):
     vector, pointer, left = function.args
-    number, element = left.type, tile.vector.element
+    number, element = left.type, vector.type.element
     builder = ir.IRBuilder(function.append_basic_block())
     with builder.if_then(builder.icmp_signed("<=", left, number(0))):
         builder.ret_void()
-    with builder.if_then(builder.icmp_signed(">=", left, number(tile.lanes))):
-        builder.store(vector, pointer, align=tile.size)
+    with builder.if_then(builder.icmp_signed(">=", left, number(lanes))):
+        builder.store(vector, pointer, align=size)
         builder.ret_void()
-    half = tile.lanes // 2
+    half = lanes // 2
     at = builder.bitcast(pointer, element.as_pointer())
     while half:
         here, before, start = builder.and_(left, number(half)), vector, at
@@ -77,14 +82,14 @@ def _fill_store(function, tile):
         with builder.if_then(builder.icmp_signed("!=", here, number(0))):
             low = ir.Constant(ir.VectorType(I32, half), list(range(half)))
             part = builder.shuffle_vector(before, before, low)
-            builder.store(part, builder.bitcast(start, part.type.as_pointer()), align=tile.size)
-            down = ir.Constant(ir.VectorType(I32, tile.lanes), [(i + half) % tile.lanes for i in range(tile.lanes)])
+            builder.store(part, builder.bitcast(start, part.type.as_pointer()), align=size)
+            down = ir.Constant(ir.VectorType(I32, lanes), [(i + half) % lanes for i in range(lanes)])
             moved, further, stored = (
                 builder.shuffle_vector(before, before, down),
                 builder.gep(start, [number(half)]),
                 builder.block,
             )
-        vector, at = builder.phi(tile.vector), builder.phi(start.type)
+        vector, at = builder.phi(vector.type), builder.phi(start.type)
         for phi, kept, other in ((vector, before, moved), (at, start, further)):
             phi.add_incoming(kept, origin)
             phi.add_incoming(other, stored)
@@ -92,22 +97,23 @@ def _fill_store(function, tile):
     builder.ret_void()
 
 
-def move(builder, tile, vectors, whole, place, left):
-    """Store the vectors of a tile, or load it where they are None: plainly if it is `whole`, else by its edges.
+def move(builder, tile, kind, vectors, whole, place, left):
+    """Store the vectors of a tile, or load it if there are none: plainly if it is `whole`, else by its edges.
 
-    place(i) is where the i-th vector lies, left(i) how many lanes of it exist. What is loaded is a list of vectors.
+    kind     of the vectors; as many lanes as the tile's
+    place(i) is where the i-th vector lies, left(i) how many lanes of it exist. What is loaded is a list of vectors
     """
-    slots = [cgutils.alloca_once(builder, tile.vector) for _ in range(0 if vectors else tile.rows * tile.columns)]
+    slots = [cgutils.alloca_once(builder, kind) for _ in range(0 if vectors else tile.rows * tile.columns)]
 
     def each(plain):
         for i in range(tile.rows * tile.columns):
-            at = builder.bitcast(place(i), tile.vector.as_pointer())
+            at = builder.bitcast(place(i), kind.as_pointer())
             if vectors and plain:
-                builder.store(vectors[i], at, align=tile.size)
+                builder.store(vectors[i], at, align=_name(kind)[1])
             elif vectors:
                 store(builder, tile, vectors[i], at, left(i))
             elif plain:
-                builder.store(builder.load(at, align=tile.size), slots[i])
+                builder.store(builder.load(at, align=_name(kind)[1]), slots[i])
             else:
                 builder.store(load(builder, tile, at, left(i)), slots[i])
 

@@ -1,31 +1,40 @@
 """Pooling of images (N, H, W, C): what each window gives, and what each pixel is given back.
 
-    largest   reads x, writes y and which element was the first of the largest: 1 byte (4 in windows above 255)
-    average   reads x, writes y
-    ..._back  reads dy (and that byte), writes dx: each pixel adds up what the windows over it send, so that nothing is
-              written twice, threads do not meet, and a sum always has the same order
+    LARGEST    y = the largest, and which element of the window it was, the first of several: 1 byte, 4 above 255
+    MEAN, SUM  y = the sum of the window's pixels in the image, or that over their number
+    backward   dx = what the windows over a pixel send it: each pixel is written once and threads do not meet
 
 `shape` is (KH, KW, SH, SW, top, left): window, stride, padding before. Every thread has a share of the rows. A register
-tile holds the channels of one pixel, WIDE vectors while there are so many, then one. Bound by memory: 2x2 windows on
-64x24x24x64 in float32, two cores, take 0.12 ms forward and 0.22 (largest) or 0.25 (average) back, 50 to 100 GB/s; both
-together 4.8 and 3.8 times as fast as PyTorch in channels_last. One vector at a time takes 3 times as long back.
+tile holds the channels of one pixel: WIDE vectors while there are so many, then one, which may read on behind them.
+Windows that do not overlap send dy once to each of their pixels, without sums. Bound by memory.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
+SUM, MEAN, LARGEST = range(3)
 WIDE = 4
 zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, 1)
 
 
 @kernel
-def _largest(tile, step, x, y, first, shape, r0, r1, c0, c1):
-    """The rows r0..r1 of y (a row is n OH + oh), channels c0..c1 in steps of a tile."""
+def _share(kind, rows, columns):
+    """What a window of so many pixels multiplies its sum by."""
+    return 1.0 / (rows * columns) if kind == MEAN else 1.0
+
+
+@kernel
+def _read(tile, x, at):
+    """A tile from there on, as far as the array goes: what is beyond the channels is not stored."""
+    return simd.load(tile, x, at, 0, 1, x.size - at)
+
+
+@kernel
+def _gather(tile, step, kind, x, y, first, shape, r0, r1, c0, c1):
+    """The rows r0..r1 of y (a row is n OH + oh), channels c0..c1."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
@@ -35,22 +44,66 @@ def _largest(tile, step, x, y, first, shape, r0, r1, c0, c1):
         for ow in range(OW):
             w = ow * SW - left
             w0, w1 = max(w, 0), min(w + KW, W)
+            share = _share(kind, h1 - h0, w1 - w0)
             for c in range(c0, c1, step):
-                best = simd.load(tile, x, ((image + h0) * W + w0) * C + c, 0, 1, c1 - c)
-                code = vector.full(tile, (h0 - h) * KW + (w0 - w))
-                for i in range(h0, h1):
-                    for j in range(w0, w1):
-                        v = simd.load(tile, x, ((image + i) * W + j) * C + c, 0, 1, c1 - c)
-                        code = vector.code_of_larger(v, best, (i - h) * KW + (j - w), code)
-                        best = vector.larger(v, best)
                 at = (row * OW + ow) * C + c
-                simd.store(best, y, at, 0, 1, c1 - c)
-                vector.store_codes(code, first, at, c1 - c)
+                if kind == LARGEST:
+                    best = _read(tile, x, ((image + h0) * W + w0) * C + c)
+                    code = vector.full(tile, (h0 - h) * KW + (w0 - w))
+                    for i in range(h0, h1):
+                        for j in range(w0, w1):
+                            v = _read(tile, x, ((image + i) * W + j) * C + c)
+                            code = vector.code_of_larger(v, best, (i - h) * KW + (j - w), code)
+                            best = vector.larger(v, best)
+                    simd.store(best, y, at, 0, 1, c1 - c)
+                    vector.store_codes(code, first, at, c1 - c)
+                else:
+                    total = tile
+                    for i in range(h0, h1):
+                        for j in range(w0, w1):
+                            total = vector.add(total, _read(tile, x, ((image + i) * W + j) * C + c))
+                    simd.store(vector.scale(total, share), y, at, 0, 1, c1 - c)
 
 
 @kernel
-def _largest_back(tile, step, dy, first, dx, shape, r0, r1, c0, c1):
-    """The rows r0..r1 of dx (a row is n H + h), channels c0..c1."""
+def _clear(tile, step, dx, row, w0, w1, c0, c1):
+    _, _, W, C = dx.shape
+    for w in range(w0, w1):
+        for c in range(c0, c1, step):
+            simd.store(tile, dx, (row * W + w) * C + c, 0, 1, c1 - c)
+
+
+@kernel
+def _send(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
+    """The rows r0..r1 of dx (a row is n H + h), where windows do not overlap."""
+    KH, KW, SH, SW, top, left = shape
+    _, H, W, C = dx.shape
+    _, OH, OW, _ = dy.shape
+    for row in range(r0, r1):
+        h = row % H + top
+        i, end = h // SH, 0
+        if i < OH and h - i * SH < KH:
+            rows = min(i * SH - top + KH, H) - max(i * SH - top, 0)
+            for j in range(OW):
+                a = j * SW - left
+                w0, w1 = max(a, 0), min(a + KW, W)
+                _clear(tile, step, dx, row, end, w0, c0, c1)
+                share, code = _share(kind, rows, w1 - w0), (h - i * SH) * KW - a
+                for c in range(c0, c1, step):
+                    at = ((row // H * OH + i) * OW + j) * C + c
+                    d = _read(tile, dy, at)
+                    if kind != LARGEST:
+                        d = vector.scale(d, share)
+                    for w in range(w0, w1):
+                        v = vector.where_code(d, first, at, first.size - at, code + w) if kind == LARGEST else d
+                        simd.store(v, dx, (row * W + w) * C + c, 0, 1, c1 - c)
+                end = w1
+        _clear(tile, step, dx, row, end, W, c0, c1)
+
+
+@kernel
+def _collect(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
+    """The rows r0..r1 of dx, where windows overlap."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
@@ -66,130 +119,45 @@ def _largest_back(tile, step, dy, first, dx, shape, r0, r1, c0, c1):
             for c in range(c0, c1, step):
                 total = tile
                 for i in range(i0, i1):
+                    rows = min(i * SH - top + KH, H) - max(i * SH - top, 0)
                     for j in range(j0, j1):
                         at = ((image + i) * OW + j) * C + c
-                        d = simd.load(tile, dy, at, 0, 1, c1 - c)
-                        code = (h - i * SH) * KW + w - j * SW
-                        total = vector.add(total, vector.where_code(d, first, at, c1 - c, code))
+                        d = _read(tile, dy, at)
+                        if kind == LARGEST:
+                            d = vector.where_code(d, first, at, first.size - at, (h - i * SH) * KW + w - j * SW)
+                        else:
+                            columns = min(j * SW - left + KW, W) - max(j * SW - left, 0)
+                            d = vector.scale(d, _share(kind, rows, columns))
+                        total = vector.add(total, d)
                 simd.store(total, dx, (row * W + w - left) * C + c, 0, 1, c1 - c)
 
 
 @kernel
-def _share(h, w, shape, H, W, mean):
-    """What a window that begins at pixel (h, w) multiplies its sum by: 1, or one over its pixels in the image."""
-    rows, columns = min(h + shape[0], H) - max(h, 0), min(w + shape[1], W) - max(w, 0)
-    return 1 / (rows * columns) if mean else 1.0
+def _give_back(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
+    if shape[2] >= shape[0] and shape[3] >= shape[1]:
+        _send(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1)
+    else:
+        _collect(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1)
 
 
-@kernel
-def _average(tile, step, x, y, mean, shape, r0, r1, c0, c1):
-    KH, KW, SH, SW, top, left = shape
-    _, H, W, C = x.shape
-    _, OH, OW, _ = y.shape
-    for row in range(r0, r1):
-        image, h = row // OH * H, row % OH * SH - top
-        for ow in range(OW):
-            w = ow * SW - left
-            share = _share(h, w, shape, H, W, mean)
-            for c in range(c0, c1, step):
-                total = tile
-                for i in range(max(h, 0), min(h + KH, H)):
-                    for j in range(max(w, 0), min(w + KW, W)):
-                        total = vector.add(total, simd.load(tile, x, ((image + i) * W + j) * C + c, 0, 1, c1 - c))
-                simd.store(vector.scale(total, share), y, (row * OW + ow) * C + c, 0, 1, c1 - c)
+@on_threads
+def forward(thread, threads, kind, x, y, first, shape):
+    """first: where LARGEST keeps the codes, like y; not used by others."""
+    rows, C, lanes = y.shape[0] * y.shape[1], y.shape[3], simd.WIDTH // y.itemsize
+    r0, r1 = thread * rows // threads, (thread + 1) * rows // threads
+    wide = C - C % (WIDE * lanes)
+    if wide:
+        _gather(zeros_wide(y), WIDE * lanes, kind, x, y, first, shape, r0, r1, 0, wide)
+    if wide < C:
+        _gather(zeros_narrow(y), lanes, kind, x, y, first, shape, r0, r1, wide, C)
 
 
-@kernel
-def _average_back(tile, step, dy, dx, mean, shape, r0, r1, c0, c1):
-    KH, KW, SH, SW, top, left = shape
-    _, H, W, C = dx.shape
-    _, OH, OW, _ = dy.shape
-    for row in range(r0, r1):
-        image, h = row // H * OH, row % H + top
-        i0, i1 = max(0, (h - KH + SH) // SH), min(OH, h // SH + 1)
-        j0, j1 = 0, 0
-        for w in range(left, left + W):
-            while j0 < OW and j0 * SW + KW <= w:
-                j0 += 1
-            while j1 < OW and j1 * SW <= w:
-                j1 += 1
-            for c in range(c0, c1, step):
-                total = tile
-                for i in range(i0, i1):
-                    for j in range(j0, j1):
-                        share = _share(i * SH - top, j * SW - left, shape, H, W, mean)
-                        d = simd.load(tile, dy, ((image + i) * OW + j) * C + c, 0, 1, c1 - c)
-                        total = vector.add(total, vector.scale(d, share))
-                simd.store(total, dx, (row * W + w - left) * C + c, 0, 1, c1 - c)
-
-
-@kernel
-def largest_rows(x, y, first, shape, r0, r1):
-    lanes, C = simd.WIDTH // y.itemsize, y.shape[3]
-    whole = C - C % (WIDE * lanes)
-    if whole:
-        _largest(zeros_wide(y), WIDE * lanes, x, y, first, shape, r0, r1, 0, whole)
-    if whole < C:
-        _largest(zeros_narrow(y), lanes, x, y, first, shape, r0, r1, whole, C)
-
-
-@kernel
-def largest_back_rows(dy, first, dx, shape, r0, r1):
-    lanes, C = simd.WIDTH // dy.itemsize, dy.shape[3]
-    whole = C - C % (WIDE * lanes)
-    if whole:
-        _largest_back(zeros_wide(dx), WIDE * lanes, dy, first, dx, shape, r0, r1, 0, whole)
-    if whole < C:
-        _largest_back(zeros_narrow(dx), lanes, dy, first, dx, shape, r0, r1, whole, C)
-
-
-@kernel
-def average_rows(x, y, mean, shape, r0, r1):
-    lanes, C = simd.WIDTH // y.itemsize, y.shape[3]
-    whole = C - C % (WIDE * lanes)
-    if whole:
-        _average(zeros_wide(y), WIDE * lanes, x, y, mean, shape, r0, r1, 0, whole)
-    if whole < C:
-        _average(zeros_narrow(y), lanes, x, y, mean, shape, r0, r1, whole, C)
-
-
-@kernel
-def average_back_rows(dy, dx, mean, shape, r0, r1):
-    lanes, C = simd.WIDTH // dy.itemsize, dy.shape[3]
-    whole = C - C % (WIDE * lanes)
-    if whole:
-        _average_back(zeros_wide(dx), WIDE * lanes, dy, dx, mean, shape, r0, r1, 0, whole)
-    if whole < C:
-        _average_back(zeros_narrow(dx), lanes, dy, dx, mean, shape, r0, r1, whole, C)
-
-
-@kernel(parallel=True)
-def largest(threads, x, y, first, shape):
-    rows = y.shape[0] * y.shape[1]
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        largest_rows(x, y, first, shape, t * rows // threads, (t + 1) * rows // threads)
-
-
-@kernel(parallel=True)
-def largest_back(threads, dy, first, dx, shape):
-    rows = dx.shape[0] * dx.shape[1]
-    for thread in prange(threads):
-        t = np.intp(thread)
-        largest_back_rows(dy, first, dx, shape, t * rows // threads, (t + 1) * rows // threads)
-
-
-@kernel(parallel=True)
-def average(threads, x, y, mean, shape):
-    rows = y.shape[0] * y.shape[1]
-    for thread in prange(threads):
-        t = np.intp(thread)
-        average_rows(x, y, mean, shape, t * rows // threads, (t + 1) * rows // threads)
-
-
-@kernel(parallel=True)
-def average_back(threads, dy, dx, mean, shape):
-    rows = dx.shape[0] * dx.shape[1]
-    for thread in prange(threads):
-        t = np.intp(thread)
-        average_back_rows(dy, dx, mean, shape, t * rows // threads, (t + 1) * rows // threads)
+@on_threads
+def backward(thread, threads, kind, dy, first, dx, shape):
+    rows, C, lanes = dx.shape[0] * dx.shape[1], dx.shape[3], simd.WIDTH // dx.itemsize
+    r0, r1 = thread * rows // threads, (thread + 1) * rows // threads
+    wide = C - C % (WIDE * lanes)
+    if wide:
+        _give_back(zeros_wide(dx), WIDE * lanes, kind, dy, first, dx, shape, r0, r1, 0, wide)
+    if wide < C:
+        _give_back(zeros_narrow(dx), lanes, kind, dy, first, dx, shape, r0, r1, wide, C)

@@ -78,7 +78,7 @@ def _move(context, builder, tile, array, place, vectors):
         r, c = WORD(i // tile.columns), WORD(i % tile.columns * tile.lanes)
         return builder.sub(builder.select(builder.icmp_signed("<", r, rows), count, WORD(0)), c)
 
-    result = edge.move(builder, tile, vectors, whole, at, left)
+    result = edge.move(builder, tile, tile.vector, vectors, whole, at, left)
     return context.get_dummy_value() if vectors else _pack(builder, tile, result)
 
 

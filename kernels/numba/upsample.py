@@ -1,4 +1,4 @@
-"""Upsampling of images (N, H, W, C) along straight lines between pixels; copies of pixels are `pool.average_back`.
+"""Upsampling of images (N, H, W, C) along straight lines between pixels; copies of pixels are `pool.backward`.
 
 forward reads x and writes y, four pixels of x for one of y; backward reads dy and writes dx, where each pixel adds up
 its share of all new pixels around it, so that nothing is written twice and threads do not meet. A share of the rows a
@@ -8,10 +8,10 @@ thread; bound by the loads, which L1 serves, two vectors a cycle.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 zeros = simd.zeros(1, 1)
 
@@ -31,12 +31,12 @@ def _neighbours(o, factor, size):
     return low, low + 1 if share > 0 else low, share  # a pixel without a share may be NaN
 
 
-@kernel
-def bilinear_rows(x, y, factor, r0, r1):
-    """The rows r0..r1 of y (a row is n OH + oh)."""
+@on_threads
+def bilinear(thread, threads, x, y, factor):
+    """A row of y is n OH + oh."""
     _, H, W, C = x.shape
-    _, OH, OW, _ = y.shape
-    for row in range(r0, r1):
+    N, OH, OW, _ = y.shape
+    for row in range(thread * N * OH // threads, (thread + 1) * N * OH // threads):
         h0, h1, s = _neighbours(row % OH, factor[0], H)
         image = row // OH * H
         for ow in range(OW):
@@ -51,13 +51,13 @@ def bilinear_rows(x, y, factor, r0, r1):
                 simd.store(total, y, (row * OW + ow) * C + c, 0, 1, C - c)
 
 
-@kernel
-def bilinear_back_rows(dy, dx, factor, r0, r1):
-    """The rows r0..r1 of dx (a row is n H + h)."""
-    _, H, W, C = dx.shape
+@on_threads
+def bilinear_back(thread, threads, dy, dx, factor):
+    """A row of dx is n H + h."""
+    N, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
     FH, FW = factor
-    for row in range(r0, r1):
+    for row in range(thread * N * H // threads, (thread + 1) * N * H // threads):
         image, h = row // H * OH, row % H
         i0, i1 = max(0, h * FH - FH // 2), min(OH, (h + 1) * FH + FH // 2)
         for w in range(W):
@@ -70,19 +70,3 @@ def bilinear_back_rows(dy, dx, factor, r0, r1):
                         d = simd.load(total, dy, ((image + i) * OW + j) * C + c, 0, 1, C - c)
                         total = vector.add(total, vector.scale(d, share * (1 - abs(_place(j, FW, W) - w))))
                 simd.store(total, dx, (row * W + w) * C + c, 0, 1, C - c)
-
-
-@kernel(parallel=True)
-def bilinear(threads, x, y, factor):
-    rows = y.shape[0] * y.shape[1]
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        bilinear_rows(x, y, factor, t * rows // threads, (t + 1) * rows // threads)
-
-
-@kernel(parallel=True)
-def bilinear_back(threads, dy, dx, factor):
-    rows = dx.shape[0] * dx.shape[1]
-    for thread in prange(threads):
-        t = np.intp(thread)
-        bilinear_back_rows(dy, dx, factor, t * rows // threads, (t + 1) * rows // threads)

@@ -10,8 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from xpnn_kernels.numba import simd
-from xpnn_kernels.numba.edge import call_masked
+from xpnn_kernels.numba import edge, simd
 from xpnn_kernels.numba.exp import LN2_HIGH, LN2_LOW, LOG2E, LOWEST, POLYNOMIAL
 from xpnn_kernels.numba.simd import I32, INT, WORD, _pack, _splat, _start, _unpack
 
@@ -172,36 +171,18 @@ def _exp32(builder, x):
 def _codes(context, builder, tile, array, place, vectors):
     """Store the vectors of codes, or load them if none are given, one row of the tile: as `simd._move`."""
     target, index, count = place
-    whole_number = ir.IntType(array.dtype.bitwidth)
-    vector = ir.VectorType(whole_number, tile.lanes)
-    start, form = _start(context, builder, array, target, index), f"v{tile.lanes}i{array.dtype.bitwidth}.p0"
-    slot = cgutils.alloca_once(builder, ir.ArrayType(vector, tile.columns))
-    lane = ir.Constant(ir.VectorType(WORD, tile.lanes), list(range(tile.lanes)))
+    vector = ir.VectorType(ir.IntType(array.dtype.bitwidth), tile.lanes)
+    start = _start(context, builder, array, target, index)
+    whole = builder.icmp_signed(">=", count, WORD(tile.columns * tile.lanes))
+    codes = [builder.fptoui(v, vector) for v in vectors or ()]
 
-    def move(plain):
-        for c in range(tile.columns):
-            at = builder.bitcast(builder.gep(start, [WORD(c * tile.lanes)]), vector.as_pointer())
-            left = _splat(builder, builder.sub(count, WORD(c * tile.lanes)), tile.lanes)
-            here = builder.gep(slot, [I32(0), I32(c)])
-            mask = None if plain else builder.icmp_signed("<", lane, left)
-            if vectors:
-                codes = builder.fptoui(vectors[c], vector)
-                if plain:
-                    builder.store(codes, at, align=1)
-                else:
-                    call_masked(builder, f"store.{form}", ir.VoidType(), codes, at, I32(1), mask)
-            elif plain:
-                builder.store(builder.load(at, align=1), here)
-            else:
-                none = ir.Constant(vector, None)
-                builder.store(call_masked(builder, f"load.{form}", vector, at, I32(1), mask, none), here)
+    def at(c):
+        return builder.gep(start, [WORD(c * tile.lanes)])
 
-    with builder.if_else(builder.icmp_signed(">=", count, WORD(tile.columns * tile.lanes))) as (then, otherwise):
-        with then:
-            move(True)
-        with otherwise:
-            move(False)
-    return [builder.load(builder.gep(slot, [I32(0), I32(c)])) for c in range(tile.columns)]
+    def left(c):
+        return builder.sub(count, WORD(c * tile.lanes))
+
+    return edge.move(builder, tile, vector, codes, whole, at, left)
 
 
 @intrinsic

@@ -136,7 +136,7 @@ def _patch(context, builder, tile, array, place, vectors):
         i, j = divmod(k, side)
         return builder.select(builder.and_(within(i, i0, i1), within(j, j0, j1)), count, WORD(0))
 
-    result = edge.move(builder, tile, vectors, whole, at, left)
+    result = edge.move(builder, tile, tile.vector, vectors, whole, at, left)
     return context.get_dummy_value() if vectors else _pack(builder, tile, result)
 
 

@@ -10,23 +10,16 @@ from xpnn.core.contract import Override, floating
 from xpnn.core.op import Spec
 from xpnn.ops.pool import AVG_POOL
 from xpnn_kernels.numba import pool as kernels
-from xpnn_kernels.numba import threads as pool
+from xpnn_kernels.numba import threads
 
 SPLIT = 1 << 15
 """Pixels and channels of the image above which they are shared among threads."""
 
+NO_CODES = np.empty((0, 0, 0, 0), np.uint8)
+
 
 def _shape(window, stride, padding):
     return (*window, *stride, padding[0][0], padding[1][0])
-
-
-def run(rows, on_threads, image, output, arrays):
-    """One kernel, over the rows of `output`, on one thread or on all."""
-    threads = pool.threads()
-    if threads > 1 and image.size >= SPLIT:
-        on_threads(threads, *arrays)
-    else:
-        rows(*arrays, 0, output.shape[0] * output.shape[1])
 
 
 def _saved(x, *, window, stride, padding):
@@ -41,23 +34,23 @@ def _countable(specs, attrs):
 
 
 def _max(outs, saved, x, *, window, stride, padding):
-    arrays = x, outs[0], saved[0], _shape(window, stride, padding)
-    run(kernels.largest_rows, kernels.largest, x, outs[0], arrays)
+    T = threads.threads(x.size, SPLIT)
+    kernels.forward(T, kernels.LARGEST, x, outs[0], saved[0], _shape(window, stride, padding))
 
 
 def _max_backward(dins, douts, kept, *, window, stride, padding):
-    arrays = douts[0], kept.saved[0], dins[0], _shape(window, stride, padding)
-    run(kernels.largest_back_rows, kernels.largest_back, dins[0], dins[0], arrays)
+    T = threads.threads(dins[0].size, SPLIT)
+    kernels.backward(T, kernels.LARGEST, douts[0], kept.saved[0], dins[0], _shape(window, stride, padding))
 
 
 def _avg(outs, saved, x, *, window, stride, padding):
-    arrays = x, outs[0], True, _shape(window, stride, padding)
-    run(kernels.average_rows, kernels.average, x, outs[0], arrays)
+    T = threads.threads(x.size, SPLIT)
+    kernels.forward(T, kernels.MEAN, x, outs[0], NO_CODES, _shape(window, stride, padding))
 
 
 def _avg_backward(dins, douts, kept, *, window, stride, padding):
-    arrays = douts[0], dins[0], True, _shape(window, stride, padding)
-    run(kernels.average_back_rows, kernels.average_back, dins[0], dins[0], arrays)
+    T = threads.threads(dins[0].size, SPLIT)
+    kernels.backward(T, kernels.MEAN, douts[0], NO_CODES, dins[0], _shape(window, stride, padding))
 
 
 OVERRIDES = {

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from xpnn.backends.numba.pool import run
+from xpnn.backends.numba.pool import NO_CODES, SPLIT
 from xpnn.core.contract import Override
-from xpnn_kernels.numba import pool, upsample
+from xpnn_kernels.numba import pool, threads, upsample
 
 
 def _forward(outs, saved, x, *, factor, mode):
     y = outs[0]
+    T = threads.threads(y.size, SPLIT)
     if mode == "nearest":
-        run(pool.average_back_rows, pool.average_back, y, y, (x, y, False, (*factor, *factor, 0, 0)))
+        pool.backward(T, pool.SUM, x, NO_CODES, y, (*factor, *factor, 0, 0))
     else:
-        run(upsample.bilinear_rows, upsample.bilinear, y, y, (x, y, factor))
+        upsample.bilinear(T, x, y, factor)
 
 
 def _backward(dins, douts, kept, *, factor, mode):
     (dy,), (dx,) = douts, dins
+    T = threads.threads(dy.size, SPLIT)
     if mode == "nearest":
-        run(pool.average_rows, pool.average, dy, dx, (dy, dx, False, (*factor, *factor, 0, 0)))
+        pool.forward(T, pool.SUM, dy, dx, NO_CODES, (*factor, *factor, 0, 0))
     else:
-        run(upsample.bilinear_back_rows, upsample.bilinear_back, dy, dx, (dy, dx, factor))
+        upsample.bilinear_back(T, dy, dx, factor)
 
 
 OVERRIDES = {"upsample2d": Override(_forward, _backward)}
