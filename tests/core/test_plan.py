@@ -95,6 +95,44 @@ def test_a_replayed_step_allocates_nothing_and_records_no_graph(monkeypatch):
     assert peak < 16 * 1024  # Python's own small objects; one activation has 24 kB or more
 
 
+class Joined(nn.Module):
+    """A carried state, a residual addition and a concatenation, in arrays of 64 kB and more."""
+
+    def __init__(self):
+        self.lstm, self.out = nn.LSTM(16, 16, stateful=64), nn.Dense(32, 2)
+
+    def forward(self, x):
+        h = self.lstm(x)
+        h = h[0] if isinstance(h, tuple) else h
+        return self.out(xpnn.concat([h + x, x], axis=2))
+
+
+def test_additions_concatenations_and_carried_states_allocate_nothing():
+    with xpnn.use("numba"):
+        model = Joined()
+        optimizer = optim.SGD(model, lr=0.1)
+
+        def step(x):
+            loss = model(x).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        captured = xpnn.capture(step)
+        x = xpnn.tensor(np.ones((64, 20, 16), np.float32))
+        for _ in range(4):
+            captured(x)
+        tracemalloc.start()
+        try:
+            captured(x)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert captured.why_not is None
+    assert peak < 32 * 1024  # the gradient of the mean, by its reference, is 10 kB; a sum or what is joined 80
+
+
 # Traps -------------------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +143,19 @@ def test_dropout_draws_a_new_mask_in_every_replay():
     masks = [tuple(drop(x).numpy().tolist()) for _ in range(6)]
     assert drop.why_not is None
     assert len(set(masks)) == 6
+
+
+def test_an_equal_number_made_anew_is_the_same_and_another_one_deep_inside_is_not():
+    held = [float("2.5"), {"by": 1}]
+    step = xpnn.capture(lambda x: x * held[0] * held[1]["by"])
+    x = xpnn.tensor(np.ones(3, np.float32))
+    for _ in range(3):
+        held[0] = float("2.5")
+        step(x)
+    assert step.why_not is None
+    held[1]["by"] = 3
+    assert step(x).numpy().tolist() == [7.5] * 3
+    assert step.why_not is not None
 
 
 def test_the_learning_rate_is_not_baked_in():

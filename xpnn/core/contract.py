@@ -18,6 +18,7 @@ from xpnn.core.op import REGISTRY, Array, Namespace, Op, Outline, Spec
 from xpnn.core.running import Running
 
 Attrs = dict[str, Any]
+Calls = Sequence[Callable[[], Any]] | None
 
 
 def floating(specs: Sequence[Spec], attrs: Attrs) -> bool:
@@ -30,11 +31,15 @@ class Override(NamedTuple):
 
     Arrays to fill arrive unset. In forward they may be inputs too (an update in place), as the record's `updates`
     says. What a kernel needs beside them it declares as `work` and gets as a keyword: kernels allocate nothing.
+
+    A replay calls forward and backward again with the same arrays. One that does nothing else than to call kernels may
+    return those calls, ready to be made: a replay then makes them instead, which spares small work most of its time.
+    Not those on threads, whose pool has to be asked each time.
     """
 
-    forward: Callable[..., None]
+    forward: Callable[..., Calls]
     """forward(outs, saved, *inputs, **attrs) fills `outs` and `saved`."""
-    backward: Callable[..., None] | None = None
+    backward: Callable[..., Calls] | None = None
     """backward(dins, douts, kept, **attrs) fills every entry of `dins` that is not None. None: the reference does."""
     guard: Callable[[Sequence[Spec], Attrs], bool] = floating
     """May these kernels serve these inputs? Otherwise the reference does."""
@@ -43,8 +48,16 @@ class Override(NamedTuple):
     work: Callable[..., tuple[Spec, ...]] | None = None
     """work(phase, *specs, **attrs): the scratch arrays that a phase is given as `work=`."""
 
-    def phase(self, name: str) -> Callable[..., None] | None:
+    contiguous: bool = True
+    """Does forward want its inputs contiguous? NumPy's own passes take them as they lie."""
+
+    def phase(self, name: str) -> Callable[..., Calls] | None:
         return self.forward if name == "forward" else self.backward
+
+
+def plain(forward: Callable[..., None]) -> Override:
+    """An override that fills its outputs by passes of NumPy: any dtype, any layout. Gradients go by the reference."""
+    return Override(forward, guard=lambda specs, attrs: True, contiguous=False)
 
 
 class Route(NamedTuple):
@@ -116,14 +129,14 @@ class Backend(Running):
         self.set(out, source)
         recording = self._recording()
         if recording is not None:
-            recording.call("copy", self, partial(self.set, out, source), (source,), (out,))
+            recording.call("copy", self, (partial(self.set, out, source),), (source,), (out,))
 
     def fill(self, out: Array, value: float) -> None:
         """out[...] = value, a number."""
         self.set(out, value)
         recording = self._recording()
         if recording is not None:
-            recording.call(("fill", value), self, partial(self.set, out, value), (), (out,))
+            recording.call(("fill", value), self, (partial(self.set, out, value),), (), (out,))
 
     def new(self, spec: Spec) -> Array:
         """An unset array that a recorded step will write again in every replay."""

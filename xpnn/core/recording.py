@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn.core.op import Array, Op, Spec
-from xpnn.core.outside import same
+from xpnn.core.outside import Look, same
 
 if TYPE_CHECKING:
     from xpnn.core.gradients import Gradients
@@ -56,7 +56,7 @@ class Recording:
         self._constants: set[int] = set()
         self._block: Array | None = None
         self._guards: list[tuple[Callable[[], Any], Any]] = []
-        self._looks: list[tuple[Callable[[], list[Any]], list[Any]]] = []
+        self._looks: list[Look] = []
         self._modules: dict[int, tuple[Callable[[], list[Any]], list[Any]]] = {}
         self._changes = -1
         self._leaves: dict[int, tuple[Tensor, Array, bool]] = {}
@@ -102,18 +102,17 @@ class Recording:
         self,
         kind: Any,
         place: Running,
-        function: Callable[[], Any] | None,
+        again: Sequence[Callable[[], Any]],
         reads: Sequence[Array | None],
         writes: Sequence[Array | None],
     ) -> None:
-        """A call that was made, on which arrays; kind says in the signature what it was. None: nothing to do again."""
+        """A call that was made, on which arrays; kind says in the signature what it was; `again` does it again."""
         labels = tuple([self._label(place, a) for a in reads]), tuple([self._label(place, a) for a in writes])
         self.signature.append((kind, *labels))
         self._alive += [*reads, *writes]
         if any([id(a) in self._constants for a in writes]):
             refuse("an array that was made as a constant is written. Make it outside of the step")
-        if function is not None:
-            self.segments[-1].append(function)
+        self.segments[-1] += again
 
     def _label(self, place: Running, array: Array | None) -> Any:
         if array is None:
@@ -127,16 +126,15 @@ class Recording:
         """The step depends on what `look` gives."""
         self._guards.append((look, look()))
 
-    def watch(self, look: Callable[[], list[Any]]) -> None:
-        """The step depends on what a look of `xpnn.core.outside` sees."""
-        self._looks.append((look, look()))
+    def watch(self, *looks: Look) -> None:
+        """The step depends on what these looks see."""
+        self._looks += looks
 
-    def module(self, owner: Any, settings: Callable[[], list[Any]], looks: Sequence[Callable[[], list[Any]]]) -> None:
+    def module(self, owner: Any, settings: Callable[[], list[Any]], looks: Callable[[], Sequence[Look]]) -> None:
         """The step depends on the attributes of a module, and on what may change without one of them being set."""
         if id(owner) not in self._modules:
             self._modules[id(owner)] = settings, settings()
-            for look in looks:
-                self.watch(look)
+            self.watch(*looks())
 
     def used(self, op: Op, tensors: Sequence[Tensor]) -> None:
         """Inputs of an op: those from outside must stay where they are and want a gradient or not, as they do now."""
@@ -182,7 +180,7 @@ class Recording:
 
     def looks_same(self) -> bool:
         """Is everything as it was that functions and modules read?"""
-        if not all([same(seen, look()) for look, seen in self._looks]):
+        if not all([look.same() for look in self._looks]):
             return False
         if self._changes != module_changes[0]:
             if not all([same(seen, look()) for look, seen in self._modules.values()]):

@@ -51,12 +51,12 @@ class Running:
             return self._reference_forward(op, inputs, attrs, out, len(outline.outs))
         outs = tuple(out) if out is not None else tuple([self.new(spec) for spec in outline.outs])
         saved = tuple([self.new(spec) for spec in outline.saved])
-        given = self._ready(inputs)
+        given = self._ready(inputs) if override.contiguous else tuple(inputs)
         scratch = self._scratch(work, "forward")
-        override.forward(outs, saved, *given, **attrs, **scratch)
+        calls = override.forward(outs, saved, *given, **attrs, **scratch)
         recording = self._recording()
         if recording is not None:
-            again = partial(override.forward, outs, saved, *given, **attrs, **scratch)
+            again = calls or (partial(override.forward, outs, saved, *given, **attrs, **scratch),)
             recording.call((op.name, *attrs.items()), self, again, given, (*outs, *saved))
         return outs, saved
 
@@ -80,10 +80,10 @@ class Running:
         kept = kept._replace(inputs=self._ready(kept.inputs))
         douts = self._ready(douts)
         scratch = self._scratch(work, "backward")
-        override.backward(dins, douts, kept, **attrs, **scratch)
+        calls = override.backward(dins, douts, kept, **attrs, **scratch)
         recording = self._recording()
         if recording is not None:
-            again = partial(override.backward, dins, douts, kept, **attrs, **scratch)
+            again = calls or (partial(override.backward, dins, douts, kept, **attrs, **scratch),)
             reads = (*douts, *kept.inputs, *kept.outs, *kept.saved)
             recording.call((op.name, "backward", *attrs.items()), self, again, reads, dins)
         return dins
@@ -139,7 +139,7 @@ class Running:
 
         written = [None if view else t for t, view in zip(targets, views, strict=True)]
         recording.made(*[t for t, s in zip(targets, slots, strict=True) if s is None])
-        recording.call(kind, self, None if all(views) else again, reads, written)
+        recording.call(kind, self, () if all(views) else (again,), reads, written)
         return targets
 
     def _scratch(self, work: dict[str, tuple[Spec, ...]], phase: str) -> dict[str, tuple[Array, ...]]:
@@ -157,7 +157,7 @@ class Running:
             for source, array in zip(arrays, given, strict=True):
                 if array is not source:
                     recording.made(array)
-                    recording.call("ready", self, partial(self.set, array, source), (source,), (array,))
+                    recording.call("ready", self, (partial(self.set, array, source),), (source,), (array,))
         return given
 
     @staticmethod

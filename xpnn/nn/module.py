@@ -20,7 +20,7 @@ import numpy as np
 from xpnn.core import backend as backends
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
-from xpnn.core.outside import around, within
+from xpnn.core.outside import Look, around, within
 from xpnn.core.random import DEFAULT
 from xpnn.core.recording import active, module_changes, refuse
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
@@ -86,7 +86,7 @@ class Module:
             if _watchers:
                 refuse("its modules are being watched")
             for _, module in self.named_modules():
-                recording.module(module, module._settings, module._looks())
+                recording.module(module, module._settings, module._looks)
         out = self.forward(*given, **named)
         for watcher in _watchers:
             watcher(self, out)
@@ -96,15 +96,15 @@ class Module:
         """What `forward` may decide by: a recorded step holds while it is the same. Tensors say themselves."""
         return [part for item in vars(self).items() for part in item]
 
-    def _looks(self) -> list[Callable[[], list[Any]]]:
+    def _looks(self) -> list[Look]:
         """Looks at what changes without an attribute being set: inside of attributes, and around code of one's own."""
         looks = []
         if self._others():
-            looks.append(lambda: within(self._others()))
+            looks.append(within(self._others))
         if not type(self).__module__.startswith("xpnn."):
             looks.append(around(type(self).forward))
             own = [c for c in type(self).__mro__ if c is not object and not c.__module__.startswith("xpnn.")]
-            looks.append(lambda: [v for c in own for v in vars(c).values() if _is_plain(v)])
+            looks.append(within(lambda: [v for c in own for v in vars(c).values() if _is_plain(v)]))
         return looks
 
     def _others(self) -> list[Any]:

@@ -176,7 +176,9 @@ class Trainer(Evaluator):
             begin_anew(self.model)
         bar.start(self.epoch + 1, first)
         for x, y in batches.epoch(self.epoch, first):
-            self.optimizer.lr = self._base_lr * self.schedule.factor(self.step, len(batches))
+            lr = self._base_lr * self.schedule.factor(self.step, len(batches))
+            if lr != self.optimizer.lr:
+                self.optimizer.lr = lr
             for loss, output in self._captured.steps(self.model, self.loss, x, y):  # noqa: B007 - used below
                 loss = copied(loss)  # callbacks may keep it; a replay would overwrite it
                 for callback in on_loss:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.core.contract import Override
+from xpnn.core.contract import plain
 
 
 def _copy(outs, saved, into, x):
     np.copyto(outs[0], x)
 
 
-OVERRIDES = {"copy": Override(_copy, guard=lambda specs, attrs: True)}
+OVERRIDES = {"copy": plain(_copy)}

@@ -7,10 +7,9 @@ from xpnn_kernels.numba import gather as kernels
 
 
 def _gather(outs, saved, data, indices, scale, shift):
-    rows, out = data.reshape(data.shape[0], -1), outs[0].reshape(len(indices), -1)
-    if indices.size and (indices.min() < 0 or indices.max() >= len(rows)):  # kernels do not check
+    rows, out = data.reshape(len(data), -1), outs[0].reshape(len(indices), -1)
+    if not kernels.gather(rows, indices, scale.item(), shift.item(), out):
         raise IndexError(f"gather: expected indices from 0 to {len(rows) - 1}")
-    kernels.gather(rows, indices, scale.item(), shift.item(), out)
 
 
 def _numeric(specs, attrs):
