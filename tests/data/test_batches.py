@@ -75,3 +75,46 @@ def test_the_order_shares_no_words_with_weights_of_its_seed():
 def test_settings_out_of_range(settings):
     with pytest.raises(ConfigError, match="expected"):
         batches(shuffle=True, **settings)
+
+
+def pictures(n=9, **settings):
+    x = np.arange(1, 1 + n * 30, dtype="uint8").reshape(n, 6, 5, 1)
+    return Batches(from_arrays(x, np.arange(n) % 3), 4, backends.get(settings.pop("backend", "numpy")), **settings)
+
+
+def shown(given, epoch=0, start=0):
+    return np.concatenate([x.numpy().copy() for x, _ in given.epoch(epoch, start)])
+
+
+@pytest.mark.parametrize("backend", HOSTS)
+def test_jitter_moves_every_image_by_a_number_of_its_own(backend):
+    plain, moved = shown(pictures()), shown(pictures(jitter=2, backend=backend, seed=3))
+    ways = set()
+    for still, image in zip(plain[..., 0], moved[..., 0], strict=True):
+        padded = np.pad(still, 2)  # black comes in
+        found = [(i, j) for i in range(5) for j in range(5) if np.array_equal(padded[i : i + 6, j : j + 5], image)]
+        assert len(found) == 1
+        ways |= set(found)
+    assert len(ways) > 4
+
+
+def test_jitter_is_a_function_of_seed_epoch_and_place():
+    first = shown(pictures(jitter=2, seed=5), epoch=3)
+    assert np.array_equal(shown(pictures(jitter=2, seed=5, backend="numba"), epoch=3), first)
+    assert np.array_equal(shown(pictures(jitter=2, seed=5), epoch=3, start=1), first[4:])
+    assert not np.array_equal(shown(pictures(jitter=2, seed=5), epoch=4), first)
+    assert not np.array_equal(shown(pictures(jitter=2, seed=6), epoch=3), first)
+
+
+def test_jitter_brings_in_what_black_is():
+    data = from_arrays(np.full((8, 6, 5, 1), 9, "uint8"), np.arange(8) % 3).normalise(4.0, 2.0)
+    seen = np.unique(shown(Batches(data, 4, backends.get("numpy"), jitter=2)))
+    assert seen.tolist() == [-2.0, 2.5]
+
+
+@pytest.mark.parametrize("jitter", [-1, 5, 9])
+def test_jitter_out_of_range(jitter):
+    with pytest.raises(ConfigError, match="jitter: expected images"):
+        pictures(jitter=jitter)
+    with pytest.raises(ConfigError, match=r"for samples \(2,\)"):
+        batches(jitter=1)

@@ -76,6 +76,20 @@ def test_another_setting_is_refused_by_name(targets, tmp_path, message, change):
         trainer_of(**change).fit(targets, 1, progress=False, resume=tmp_path / "c")
 
 
+def test_shifted_images_go_on_where_they_were_and_evaluation_sees_none(make, digits, tmp_path):
+    whole, cut = make(), make(callbacks=StopAt(40))
+    whole.fit(digits[0], 2, jitter=1, progress=False)
+    cut.fit(digits[0], 2, jitter=1, progress=False)
+    cut.save(tmp_path / "c")
+    with pytest.raises(CheckpointError, match="jitter there is 1; here it is 0"):
+        make(callbacks=StopAt(99)).fit(digits[0], 2, progress=False, resume=tmp_path / "c")
+    rest = make(callbacks=StopAt(99))
+    rest.fit(digits[0], 2, jitter=1, progress=False, resume=tmp_path / "c")
+    assert all((a == b).all() for a, b in zip(whole.model.state().values(), rest.model.state().values(), strict=True))
+    before = rest.evaluate(digits[0])
+    assert before == rest.evaluate(digits[0]) == whole.evaluate(digits[0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -53,6 +53,7 @@ class Wishes:
     activation: str | None
     loss: str | None
     dropout: float | None
+    jitter: int | None
     validation: float | None
     seed: int
 
@@ -102,6 +103,8 @@ class Job:
     """The command that takes the saved model, up to its name."""
     smoothing: float = 0.0
     """Of the labels."""
+    jitter: int = 0
+    """Pixels by which training images are shifted at random."""
 
     @property
     def loss_function(self) -> Any:
@@ -113,6 +116,11 @@ class Job:
     @property
     def loss_text(self) -> str:
         return f"smoothed {self.loss}" if self.smoothing else self.loss
+
+    @property
+    def images(self) -> str:
+        """What is done to training images, for a line of settings."""
+        return f", jitter {self.jitter}" if self.jitter else ""
 
     @property
     def batch(self) -> str:

@@ -25,11 +25,13 @@ class Defaults(NamedTuple):
     schedule: str
     smoothing: float = 0.0
     """Of the labels, where the loss is the cross-entropy."""
+    jitter: int = 0
+    """Pixels by which training images are shifted at random."""
 
 
 MNIST = {
     "mlp": Defaults((300,), 5, 64, 1e-3, 0.0, "cosine"),
-    "cnn": Defaults((128,), 8, 128, 2e-3, 0.5, "cosine", smoothing=0.1),
+    "cnn": Defaults((128,), 8, 128, 2e-3, 0.5, "cosine", smoothing=0.1, jitter=2),
     "lenet5": Defaults((), 10, 64, 2e-3, 0.0, "cosine"),
 }
 DIGITS = Defaults((300, 100), 20, 32, 3e-3, 0.4, "constant")
@@ -75,6 +77,7 @@ def job(source: str | None, wishes: Wishes) -> Job:
         verdict=lambda result: f"accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4g}",
         next="xpnn evaluate",
         smoothing=usual.smoothing if loss == "cross_entropy" else 0.0,
+        jitter=usual.jitter if wishes.jitter is None else wishes.jitter,
     )
 
 
@@ -85,7 +88,7 @@ def defaults_for(model: str, train: Dataset) -> Defaults:
     usual = MNIST[model]
     if len(train) >= SMALL_SAMPLES:
         return usual
-    return usual._replace(epochs=20, batch_size=32, lr=1e-3, schedule="constant", smoothing=0.0)
+    return usual._replace(epochs=20, batch_size=32, lr=1e-3, schedule="constant", smoothing=0.0, jitter=0)
 
 
 def build(wishes: Wishes, usual: Defaults, train: Dataset, loss: str) -> tuple[Sequential, str]:

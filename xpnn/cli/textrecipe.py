@@ -31,7 +31,7 @@ def job(source: str | None, wishes: Wishes) -> Job:
 
     if source is None or source in ("mnist", "digits"):
         raise ConfigError("char-lstm: expected a text to learn from; give its file: xpnn train TEXT.txt")
-    wishes.need_none("activation", "loss")
+    wishes.need_none("activation", "loss", "jitter")
     wishes.need_share()
     sizes = wishes.sizes()
     if sizes is not None and len(sizes) != 1:

@@ -89,6 +89,12 @@ def command(
     dropout: Annotated[
         float | None, typer.Option(metavar="SHARE", help=f"Share of hidden outputs dropped in training. {SUITS}")
     ] = None,
+    jitter: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS", help=f"Shift training images at random by up to so many; 0: not at all. {SUITS}", min=0
+        ),
+    ] = None,
     backend: BackendOption = "auto",
     seed: Annotated[int, typer.Option(metavar="N", help="Of the weights, the shuffles and the splits.", min=0)] = 0,
     validation: Annotated[
@@ -145,7 +151,7 @@ def command(
     _check_places(checkpoint, plot, log)
     wishes = Wishes(
         *(name, hidden, layers, sequence, epochs, batch_size, lr, schedule, optimizer),
-        *(activation, loss, dropout, validation, seed),
+        *(activation, loss, dropout, jitter, validation, seed),
     )
     with use(backend) as place:
         job = (textrecipe if name == "char-lstm" else recipe).job(data, wishes)
@@ -158,14 +164,15 @@ def command(
                 say(label, text)
             rate = f"lr {job.optimizer.lr:g} {job.schedule}"
             size = f"batch {job.batch}, epochs {job.epochs}"
-            say("training", f"{optimizer}, {rate}, {size}, {job.loss_text}, seed {seed}")
+            say("training", f"{optimizer}, {rate}, {size}, {job.loss_text}{job.images}, seed {seed}")
             say("backend", place.device)
             if begun:
                 say("resuming", f"{resume}, {begun}")
         start = time.perf_counter()
         with Interruptible(trainer) as ctrl_c:
             try:
-                trainer.fit(job.train, job.epochs, job.batch_size, job.watched, progress=not quiet, resume=resume)
+                settings = {"jitter": job.jitter, "progress": not quiet, "resume": resume}
+                trainer.fit(job.train, job.epochs, job.batch_size, job.watched, **settings)
             except KeyboardInterrupt:
                 ctrl_c.at_once = True
             except CheckpointError as error:

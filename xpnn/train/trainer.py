@@ -107,6 +107,7 @@ class Trainer(Evaluator):
         *,
         validate_every: int = 1,
         shuffle: bool = True,
+        jitter: int = 0,
         progress: bool = True,
         resume: AnyPath | None = None,
     ) -> History:
@@ -115,6 +116,7 @@ class Trainer(Evaluator):
         batch_size      1 is stochastic, len(train) full-batch gradient descent
         validate_every  evaluate on `validation` after every so many epochs, and after the last
         shuffle         another order every epoch, from the trainer's seed
+        jitter          shift training images at random by up to so many pixels; evaluation sees them as they are
         progress        show a progress bar
         resume          a checkpoint of an interrupted run of this very call: go on where it was, to the same end; on
                         the same backend the weights come out the same bit for bit. A run that a callback ended, such
@@ -124,15 +126,17 @@ class Trainer(Evaluator):
         range, NumericError when the loss is not finite, CheckpointError when `resume` does not fit.
         """
         whole("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every)
+        whole("fit", least=0, jitter=jitter)
         need_dataset("fit", train)
         if validation is not None:
             need_dataset("fit: validation", validation)
         self._need_all_bound()
-        batches = self._batches(train, batch_size, shuffle)
+        batches = self._batches(train, batch_size, shuffle, jitter)
         run = {
             "samples": len(train),
             "batch_size": batches.batch_size,
             "shuffle": bool(shuffle),
+            "jitter": int(jitter),
             "epochs": int(epochs),
             "validate_every": int(validate_every),
         }
@@ -156,15 +160,15 @@ class Trainer(Evaluator):
         with Progress(self, len(batches), enabled=progress) as bar:
             while self.epoch < self._run["last"] and not self.stop:
                 if batches.backend is not self.model.backend:
-                    batches = self._batches(train, batch_size, shuffle)
+                    batches = self._batches(train, batch_size, shuffle, jitter)
                 self._fit_epoch(batches, validation, bar)
         for callback in self.callbacks:
             callback.on_fit_end(self)
         self.model.eval()
         return self.history
 
-    def _batches(self, train: Dataset, batch_size: int, shuffle: bool) -> Batches:
-        return Batches(train, batch_size, self.model.backend, self._dtype, shuffle, self.seed)
+    def _batches(self, train: Dataset, batch_size: int, shuffle: bool, jitter: int) -> Batches:
+        return Batches(train, batch_size, self.model.backend, self._dtype, shuffle, self.seed, jitter)
 
     def _fit_epoch(self, batches: Batches, validation: Dataset | None, bar: Progress) -> None:
         on_loss = _overridden(self.callbacks, "on_loss")
