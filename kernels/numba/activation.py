@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba.exp import exp, expm1, tanh
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.log1p import log1p
+from xpnn_kernels.numba.split import on_threads
 
 CODES = {
     name: code
@@ -130,18 +128,18 @@ def backward(code, parameter, kept, dy, dx):
             dx[i] = dy[i] * sixth if inside else zero * dy[i]
 
 
-@kernel(parallel=True)
-def forward_on(threads, code, parameter, x, y):
+@on_threads
+def forward_on(thread, threads, code, parameter, x, y):
     """`forward`, a stretch of whole cache lines a thread."""
     part = -(-x.size // (16 * threads)) * 16
-    for thread in prange(threads):
-        i = np.intp(thread) * part  # Numba's thread is unsigned
-        forward(code, parameter, x[i : i + part], y[i : i + part])
+    i = min(x.size, thread * part)
+    j = min(x.size, i + part)
+    forward(code, parameter, x[i:j], y[i:j])
 
 
-@kernel(parallel=True)
-def backward_on(threads, code, parameter, kept, dy, dx):
+@on_threads
+def backward_on(thread, threads, code, parameter, kept, dy, dx):
     part = -(-dy.size // (16 * threads)) * 16
-    for thread in prange(threads):
-        i = np.intp(thread) * part
-        backward(code, parameter, kept[i : i + part], dy[i : i + part], dx[i : i + part])
+    i = min(dy.size, thread * part)
+    j = min(dy.size, i + part)
+    backward(code, parameter, kept[i:j], dy[i:j], dx[i:j])

@@ -29,19 +29,7 @@ zeros_row, stack = simd.zeros(1, WIDE), simd.scratch(MOST)
 @kernel
 def product(a, b, c, first):
     """c = a @ b if first, else c += a @ b; on one thread."""
-    lanes = simd.WIDTH // c.itemsize
-    width = gemm.COLUMNS * lanes
-    K, N = b.shape
-    panel = gemm.new_panel(c)
-    for k in range(0, K, gemm.DEPTH):
-        depth, fresh = min(gemm.DEPTH, K - k), first and k == 0
-        for n in range(0, N, width):
-            count = min(width, N - n)
-            gemm.fill(gemm.zeros_row(c), gemm.zeros_square(c), b, k, depth, n, count, panel, width)
-            if count > lanes:
-                gemm.strip(gemm.zeros_wide(c), a, 0, len(a), k, depth, panel, width, c, n, count, fresh)
-            else:
-                gemm.strip(gemm.zeros_narrow(c), a, 0, len(a), k, depth, panel, width, c, n, count, fresh)
+    gemm.product(a, b, c, 0, len(a), 0, b.shape[1], first)
 
 
 @kernel

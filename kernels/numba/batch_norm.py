@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import columns
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 
 @kernel
@@ -49,33 +47,26 @@ def scatter(R, plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, db
         slope[c] = (2 * dvar[c] - a[c] * rstd[c] * dgamma[c]) / R
 
 
-@kernel(parallel=True)
-def moments(x, means, squares):
-    threads, R = len(means), len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        columns.moments(x, 0, t * R // threads, (t + 1) * R // threads, means[t], squares[t])
-
-
-@kernel(parallel=True)
-def line(threads, x, mean, a, b, y):
+@on_threads
+def moments(thread, threads, x, means, squares):
+    """Of the rows that a thread has."""
     R = len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)
-        columns.line(x, mean, a, b, t * R // threads, (t + 1) * R // threads, y)
+    columns.moments(x, 0, thread * R // threads, (thread + 1) * R // threads, means[thread], squares[thread])
 
 
-@kernel(parallel=True)
-def sums(x, dy, mean, plain, slanted):
-    threads, R = len(plain), len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)
-        columns.sums(x, dy, mean, t * R // threads, (t + 1) * R // threads, plain[t], slanted[t])
-
-
-@kernel(parallel=True)
-def line_back(threads, x, dy, mean, a, b, slope, dx):
+@on_threads
+def line(thread, threads, x, mean, a, b, y):
     R = len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)
-        columns.line_back(x, dy, mean, a, b, slope, t * R // threads, (t + 1) * R // threads, dx)
+    columns.line(x, mean, a, b, thread * R // threads, (thread + 1) * R // threads, y)
+
+
+@on_threads
+def sums(thread, threads, x, dy, mean, plain, slanted):
+    R = len(x)
+    columns.sums(x, dy, mean, thread * R // threads, (thread + 1) * R // threads, plain[thread], slanted[thread])
+
+
+@on_threads
+def line_back(thread, threads, x, dy, mean, a, b, slope, dx):
+    R = len(x)
+    columns.line_back(x, dy, mean, a, b, slope, thread * R // threads, (thread + 1) * R // threads, dx)

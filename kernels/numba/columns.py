@@ -17,7 +17,7 @@ from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba import simd_math as _  # noqa: F401 - + - * of tiles
 from xpnn_kernels.numba.jit import kernel
 
-WIDE = 4
+WIDE = 4 if simd.REGISTERS == 32 else 2
 BLOCK = 64
 zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, 1)
 

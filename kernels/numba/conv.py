@@ -16,7 +16,7 @@ from __future__ import annotations
 from xpnn_kernels.numba import simd
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.lines import clear, copy, mask
-from xpnn_kernels.numba.rows import add_products
+from xpnn_kernels.numba.rows import add_products_at
 from xpnn_kernels.numba.simd_math import relu
 from xpnn_kernels.numba.split import on_threads
 
@@ -97,7 +97,7 @@ def strip(tile, height, a, place, m0, m1, taps, k0, k1, offset, panel, b0, width
     for m in range(m0, m1, height):
         to = z0 + (m - m0) * pitch + n0
         sums = simd.load(tile, z, to, pitch, m1 - m, count) if k0 else start
-        sums = add_products(sums, a, place, m, taps, k0, offset, k1 - k0, panel, b0 + k0 * width, width)
+        sums = add_products_at(sums, a, place, m, taps, k0, offset, k1 - k0, panel, b0 + k0 * width, width)
         if last == 2:
             sums = relu(sums)
         simd.store(sums, z, to, pitch, m1 - m, count)

@@ -26,7 +26,7 @@ from xpnn_kernels.numba.conv import (
 )
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.lines import clear, copy
-from xpnn_kernels.numba.rows import add_products
+from xpnn_kernels.numba.rows import add_products_at
 from xpnn_kernels.numba.split import on_threads
 
 zeros_line, zeros_one = simd.zeros(1, WIDE), simd.zeros(1, 1)
@@ -37,7 +37,7 @@ def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, 
     """dw[k, n0:n0 + count] += sum over m < M of a[place[m] + taps[k] + offset] dz[m, n0:n0 + count]."""
     for k in range(0, K, height):
         sums = simd.load(tile, dw, d0 + k * pitch + n0, pitch, K - k, count)
-        sums = add_products(sums, a, taps, k, place, 0, offset, M, dz, n0, pitch)
+        sums = add_products_at(sums, a, taps, k, place, 0, offset, M, dz, n0, pitch)
         simd.store(sums, dw, d0 + k * pitch + n0, pitch, K - k, count)
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import from_dtype, prange, types
+from numba import from_dtype, types
 
 from xpnn_kernels.numba.jit import kernel, settle
+from xpnn_kernels.numba.split import split
 
 SMALL = 100_000  # elements of b below which one thread is faster
 ALIGNED = 16  # a share is whole cache lines
@@ -47,18 +48,17 @@ def dots(a, b, out, n0, n1):
 
 
 @kernel
-def part(a, b, columns, out, n0, n1):
+def part(thread, threads, a, b, columns, out, step):
+    n0, n1 = min(out.size, thread * step), min(out.size, thread * step + step)
     if columns:
         dots(a, b, out, n0, n1)
     else:
         combine(a, b, out, n0, n1)
 
 
-@kernel(parallel=True)
-def parts(a, b, columns, out, step, threads):
-    for thread in prange(threads):
-        n0 = np.intp(thread) * step  # Numba's thread is unsigned
-        part(a, b, columns, out, n0, min(out.size, n0 + step))
+@kernel
+def parts(threads, a, b, columns, out, step):
+    split(part, threads, (a, b, columns, out, step))
 
 
 def fits(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
@@ -70,20 +70,14 @@ def fits(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
 def vecmat(a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int) -> None:
     """out (N,) = a (K,) @ b (K, N), of one dtype. out may not overlap the others."""
     columns = not b.flags.c_contiguous
-    if threads == 1 or b.size < SMALL:
-        _prepare(part, out.dtype)
-        part(a, b.T if columns else b, columns, out, 0, out.size)
-    else:
-        step = -(-out.size // (threads * ALIGNED)) * ALIGNED
-        _prepare(parts, out.dtype)
-        parts(a, b.T if columns else b, columns, out, step, threads)
+    threads = 1 if b.size < SMALL else threads
+    _prepare(out.dtype)
+    parts(threads, a, b.T if columns else b, columns, out, -(-out.size // (threads * ALIGNED)) * ALIGNED)
 
 
 @cache
-def _prepare(dispatcher, dtype):
+def _prepare(dtype):
     """One compilation serves read-only inputs too."""
-    if dispatcher is parts:
-        _prepare(part, dtype)  # it may not compile by itself once it was settled for another dtype
     scalar = from_dtype(dtype)
     vector, matrix = types.Array(scalar, 1, "C", readonly=True), types.Array(scalar, 2, "C", readonly=True)
-    settle(dispatcher, (vector, matrix, types.boolean, types.Array(scalar, 1, "C"), types.intp, types.intp))
+    settle(parts, (types.intp, vector, matrix, types.boolean, types.Array(scalar, 1, "C"), types.intp))

@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import columns
-from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 
-@kernel
-def samples(x, gamma, beta, eps, mean, rstd, y, space, n0, n1):
-    """mean, rstd (N, G); space (3, C)."""
-    P, C = x.shape[1:]
+@on_threads
+def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y, spaces):
+    """mean, rstd (N, G); spaces (threads, 3, C)."""
+    (N, P, C), space = x.shape, spaces[thread]
     G = mean.shape[1]
     D = C // G
     means, squares, a = space[0], space[1], space[2]
-    for n in range(n0, n1):
+    for n in range(thread * N // threads, (thread + 1) * N // threads):
         columns.moments(x[n], 0, 0, P, means, squares)
         for g in range(G):
             first = means[g * D]
@@ -41,16 +38,16 @@ def samples(x, gamma, beta, eps, mean, rstd, y, space, n0, n1):
         columns.line(x[n], means, a, beta, 0, P, y[n])
 
 
-@kernel
-def back_samples(x, dy, gamma, mean, rstd, dx, dgamma, dbeta, space, n0, n1):
-    """dgamma, dbeta (C,) are those of these samples alone; space (6, C); dx may be empty: not wanted."""
-    P, C = x.shape[1:]
+@on_threads
+def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas, spaces):
+    """dgammas, dbetas (threads, C) are of a thread's samples alone; spaces (threads, 6, C); dx empty: not wanted."""
+    (N, P, C), space, dgamma, dbeta = x.shape, spaces[thread], dgammas[thread], dbetas[thread]
     G = mean.shape[1]
     D = C // G
     means, plain, slanted, a, b, slope = space[0], space[1], space[2], space[3], space[4], space[5]
     for c in range(C):
         dgamma[c] = dbeta[c] = 0
-    for n in range(n0, n1):
+    for n in range(thread * N // threads, (thread + 1) * N // threads):
         for c in range(C):
             means[c] = mean[n, c // D]
         columns.sums(x[n], dy[n], means, 0, P, plain, slanted)
@@ -69,20 +66,3 @@ def back_samples(x, dy, gamma, mean, rstd, dx, dgamma, dbeta, space, n0, n1):
                 slope[c] = -factor * factor * inner / (P * D)
         if len(dx):
             columns.line_back(x[n], dy[n], means, a, b, slope, 0, P, dx[n])
-
-
-@kernel(parallel=True)
-def forward(x, gamma, beta, eps, mean, rstd, y, space):
-    threads, N = len(space), len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        samples(x, gamma, beta, eps, mean, rstd, y, space[t], t * N // threads, (t + 1) * N // threads)
-
-
-@kernel(parallel=True)
-def backward(x, dy, gamma, mean, rstd, dx, dgammas, dbetas, space):
-    threads, N = len(space), len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)
-        n0, n1 = t * N // threads, (t + 1) * N // threads
-        back_samples(x, dy, gamma, mean, rstd, dx, dgammas[t], dbetas[t], space[t], n0, n1)

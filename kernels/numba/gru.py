@@ -12,13 +12,11 @@ Measured on two cores with AVX-512 against PyTorch 2.13, forward and backward, t
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import recurrent, simd
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.recurrent import ROWS
 from xpnn_kernels.numba.simd_math import column, sigmoid, tanh, with_column
+from xpnn_kernels.numba.split import on_threads
 
 zeros_gates, zeros_units = simd.zeros(ROWS, 3), simd.zeros(ROWS, 1)
 
@@ -50,10 +48,11 @@ def _cells(tile, units, inputs, packed, bn, gates, s, shape, n0, n1):
             simd.store(n_ - z * n_ + z * h, inputs, state + N * K, K, rows, left)
 
 
-@kernel
-def forward(x, h0, bn, lengths, reverse, packed, y, h, inputs, gates, shape, n0, n1):
+@on_threads
+def forward(thread, threads, x, h0, bn, lengths, reverse, packed, y, h, inputs, gates, shape, share):
     """Sequences n0..n1. inputs (T + 1, N, I + 1 + H), gates (T, N, 4H): in the order of the steps, for backward.
     packed: the weights by `recurrent.pack`."""
+    n0, n1 = thread * share, min(thread * share + share, shape[0])
     _, T, I, H = shape
     recurrent.begin(h0, inputs, shape, n0, n1)
     for s in range(T):
@@ -61,14 +60,6 @@ def forward(x, h0, bn, lengths, reverse, packed, y, h, inputs, gates, shape, n0,
         _cells(zeros_gates(h), zeros_units(h), inputs, packed, bn, gates, s, shape, n0, n1)
         recurrent.leave(inputs, lengths, reverse, s, y, shape, n0, n1)
     recurrent.finish(inputs, I + 1 + H, lengths, h, shape, n0, n1)
-
-
-@kernel(parallel=True)
-def forward_split(x, h0, bn, lengths, reverse, packed, y, h, inputs, gates, shape, share, threads):
-    for thread in prange(threads):
-        n0 = np.intp(thread) * share
-        n1 = min(n0 + share, shape[0])
-        forward(x, h0, bn, lengths, reverse, packed, y, h, inputs, gates, shape, n0, n1)
 
 
 @kernel
@@ -95,11 +86,14 @@ def _gates_back(tile, inputs, gates, dh, dz, s, shape, n0, n1):
             simd.store(d * z, dh, n * H + j, H, rows, left)
 
 
-@kernel
-def backward(lengths, reverse, inputs, gates, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, n0, n1):
+@on_threads
+def backward(
+    thread, threads, lengths, reverse, inputs, gates, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, share
+):
     """Sequences n0..n1. u_t (n, r, z), w_t (r, z, n): the weights by `recurrent.pack_back`; dh (N, H), dxs (N, I):
     room. dx is (0,) where it is not wanted; dh0 may be dh.
     """
+    n0, n1 = thread * share, min(thread * share + share, shape[0])
     N, T, I, H = shape
     for s in range(T - 1, -1, -1):
         recurrent.end_back(dh_last, lengths, s, dh, shape, n0, n1)
@@ -112,11 +106,3 @@ def backward(lengths, reverse, inputs, gates, dy, dh_last, dx, dh0, u_t, w_t, dz
             recurrent.product_back(dz, at + H, 4 * H, 3 * H, w_t, dxs, I, n0, n1, False)
             recurrent.leave_back(dxs, lengths, reverse, s, dx, shape, n0, n1)
     recurrent.start_back(dh, dh_last, lengths, dh0, shape, n0, n1)
-
-
-@kernel(parallel=True)
-def backward_split(lengths, reverse, inputs, gates, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, share, threads):
-    for thread in prange(threads):
-        n0 = np.intp(thread) * share
-        n1 = min(n0 + share, shape[0])
-        backward(lengths, reverse, inputs, gates, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, n0, n1)

@@ -166,15 +166,15 @@ class Kernel(CPUDispatcher):
         return types.Dispatcher(self.part)
 
 
-def options(fastmath, parallel=False):
+def options(fastmath):
     # _nrt: kernels allocate nothing, and to count who holds an array would make threads wait for each other at slices.
     shared = {"nopython": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy", "_nrt": False}
-    return {**shared, "fastmath": fastmath, "parallel": parallel}
+    return {**shared, "fastmath": fastmath}
 
 
-def kernel(function=None, *, fastmath=FLAGS, parallel=False):
+def kernel(function=None, *, fastmath=FLAGS):
     """Compile a module-level function on first call (a closure would not be found in the cache again)."""
     if function is None:
-        return lambda f: kernel(f, fastmath=fastmath, parallel=parallel)
-    made = options(fastmath, parallel)
+        return lambda f: kernel(f, fastmath=fastmath)
+    made = options(fastmath)
     return Kernel(function, made, Part(function, made))

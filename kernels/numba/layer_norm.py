@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba import simd_math as _  # noqa: F401 - + - * of tiles
-from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 WIDE = 4
 zeros_wide = simd.zeros(1, WIDE)
 
 
-@kernel
-def rows(x, gamma, beta, eps, mean, rstd, y, r0, r1):
+@on_threads
+def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y):
     """gamma, beta (C,), or (0,) for 1 and 0; mean, rstd (R,)."""
-    tile, C = zeros_wide(x), x.shape[1]
+    tile, (R, C) = zeros_wide(x), x.shape
     step = WIDE * simd.WIDTH // x.itemsize
     one = vector.full(tile, 1)
-    for r in range(r0, r1):
+    for r in range(thread * R // threads, (thread + 1) * R // threads):
         start, end = r * C, r * C + C
         first = vector.full(tile, x[r, 0])  # a mean far from 0 costs no digits
         total = tile
@@ -50,16 +47,16 @@ def rows(x, gamma, beta, eps, mean, rstd, y, r0, r1):
             simd.store(h * g + b, y, i, 0, 1, left)
 
 
-@kernel
-def back_rows(x, dy, gamma, mean, rstd, dx, dgamma, dbeta, r0, r1):
-    """dgamma, dbeta (C,) are those of these rows alone; dx may be empty: not wanted."""
-    tile, C = zeros_wide(x), x.shape[1]
+@on_threads
+def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas):
+    """dgammas, dbetas (threads, C) are of a thread's rows alone; dx may be empty: not wanted."""
+    tile, (R, C), dgamma, dbeta = zeros_wide(x), x.shape, dgammas[thread], dbetas[thread]
     step = WIDE * simd.WIDTH // x.itemsize
     one = vector.full(tile, 1)
     for i in range(0, C, step):
         simd.store(tile, dgamma, i, 0, 1, C - i)
         simd.store(tile, dbeta, i, 0, 1, C - i)
-    for r in range(r0, r1):
+    for r in range(thread * R // threads, (thread + 1) * R // threads):
         start, end = r * C, r * C + C
         middle, factor = vector.full(tile, mean[r]), rstd[r]
         total, inner = tile, tile
@@ -79,19 +76,3 @@ def back_rows(x, dy, gamma, mean, rstd, dx, dgamma, dbeta, r0, r1):
             dh = simd.load(tile, dy, i, 0, 1, left) * g
             h = vector.scale(simd.load(tile, x, i, 0, 1, left) - middle, factor)
             simd.store(vector.scale(dh - plain - vector.scale(h, slanted), factor), dx, i, 0, 1, left)
-
-
-@kernel(parallel=True)
-def forward(threads, x, gamma, beta, eps, mean, rstd, y):
-    R = len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        rows(x, gamma, beta, eps, mean, rstd, y, t * R // threads, (t + 1) * R // threads)
-
-
-@kernel(parallel=True)
-def backward(x, dy, gamma, mean, rstd, dx, dgammas, dbetas):
-    threads, R = len(dgammas), len(x)
-    for thread in prange(threads):
-        t = np.intp(thread)
-        back_rows(x, dy, gamma, mean, rstd, dx, dgammas[t], dbetas[t], t * R // threads, (t + 1) * R // threads)

@@ -13,13 +13,11 @@ Measured on two cores with AVX-512 against PyTorch 2.13, forward and backward, t
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import recurrent, simd
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.recurrent import ROWS
 from xpnn_kernels.numba.simd_math import column, sigmoid, tanh
+from xpnn_kernels.numba.split import on_threads
 
 zeros_gates, zeros_units = simd.zeros(ROWS, 4), simd.zeros(ROWS, 1)
 
@@ -48,10 +46,11 @@ def _cells(tile, units, inputs, packed, cells, gates, s, shape, n0, n1):
             simd.store(o * tanh(c), inputs, (at + N) * K + I + 1 + j, K, rows, left)
 
 
-@kernel
-def forward(x, h0, c0, lengths, reverse, packed, y, h, c, inputs, gates, cells, shape, n0, n1):
+@on_threads
+def forward(thread, threads, x, h0, c0, lengths, reverse, packed, y, h, c, inputs, gates, cells, shape, share):
     """Sequences n0..n1. inputs (T + 1, N, I + 1 + H), gates (T, N, 4H), cells (T + 1, N, H): in the order of the steps,
     for backward. packed: the weights by `recurrent.pack`."""
+    n0, n1 = thread * share, min(thread * share + share, shape[0])
     _, T, I, H = shape
     recurrent.begin(h0, inputs, shape, n0, n1)
     recurrent.copy(c0, n0 * H, cells, n0 * H, (n1 - n0) * H, True)
@@ -61,14 +60,6 @@ def forward(x, h0, c0, lengths, reverse, packed, y, h, c, inputs, gates, cells, 
         recurrent.leave(inputs, lengths, reverse, s, y, shape, n0, n1)
     recurrent.finish(inputs, I + 1 + H, lengths, h, shape, n0, n1)
     recurrent.finish(cells, H, lengths, c, shape, n0, n1)
-
-
-@kernel(parallel=True)
-def forward_split(x, h0, c0, lengths, reverse, packed, y, h, c, inputs, gates, cells, shape, share, threads):
-    for thread in prange(threads):
-        n0 = np.intp(thread) * share
-        n1 = min(n0 + share, shape[0])
-        forward(x, h0, c0, lengths, reverse, packed, y, h, c, inputs, gates, cells, shape, n0, n1)
 
 
 @kernel
@@ -95,14 +86,34 @@ def _gates_back(tile, gates, cells, dh, dc, dz, s, shape, n0, n1):
             simd.store(e * f, dc, here, H, rows, left)
 
 
-@kernel
+@on_threads
 def backward(
-    lengths, reverse, gates, cells, dy, dh_last, dc_last, dx, dh0, dc0, u_t, w_t, dz, dh, dc, dxs, shape, n0, n1
-):  # fmt: skip
+    thread,
+    threads,
+    lengths,
+    reverse,
+    gates,
+    cells,
+    dy,
+    dh_last,
+    dc_last,
+    dx,
+    dh0,
+    dc0,
+    u_t,
+    w_t,
+    dz,
+    dh,
+    dc,
+    dxs,
+    shape,
+    share,
+):
     """Sequences n0..n1. u_t, w_t: the weights by `recurrent.pack_back`; dh, dc (N, H), dxs (N, I): room.
 
     dx is (0,) where it is not wanted; dh0 may be dh and dc0 dc.
     """
+    n0, n1 = thread * share, min(thread * share + share, shape[0])
     N, T, I, H = shape
     for s in range(T - 1, -1, -1):
         recurrent.end_back(dh_last, lengths, s, dh, shape, n0, n1)
@@ -117,15 +128,3 @@ def backward(
             recurrent.leave_back(dxs, lengths, reverse, s, dx, shape, n0, n1)
     recurrent.start_back(dh, dh_last, lengths, dh0, shape, n0, n1)
     recurrent.start_back(dc, dc_last, lengths, dc0, shape, n0, n1)
-
-
-@kernel(parallel=True)
-def backward_split(
-    lengths, reverse, gates, cells, dy, dh_last, dc_last, dx, dh0, dc0, u_t, w_t, dz, dh, dc, dxs, shape, share, threads
-):  # fmt: skip
-    for thread in prange(threads):
-        n0 = np.intp(thread) * share
-        n1 = min(n0 + share, shape[0])
-        backward(
-            lengths, reverse, gates, cells, dy, dh_last, dc_last, dx, dh0, dc0, u_t, w_t, dz, dh, dc, dxs, shape, n0, n1
-        )

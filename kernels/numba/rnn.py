@@ -6,13 +6,11 @@ states, from which the derivative is had. Bound by the multiply-add units.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import recurrent, simd
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.recurrent import ROWS
 from xpnn_kernels.numba.simd_math import relu, relu_slope, tanh
+from xpnn_kernels.numba.split import on_threads
 
 SEQUENCES = 2 * ROWS
 zeros_units, zeros_back = simd.zeros(SEQUENCES, 1), simd.zeros(ROWS, 1)
@@ -36,10 +34,11 @@ def _cells(tile, inputs, packed, rectify, s, shape, n0, n1):
             simd.store(z, inputs, (at + N) * K + I + 1 + j, K, rows, H - j)
 
 
-@kernel
-def forward(x, h0, lengths, reverse, packed, rectify, y, h, inputs, shape, n0, n1):
+@on_threads
+def forward(thread, threads, x, h0, lengths, reverse, packed, rectify, y, h, inputs, shape, share):
     """Sequences n0..n1. inputs (T + 1, N, I + 1 + H): in the order of the steps, for backward. packed: the weights by
     `recurrent.pack`. rectify: relu rather than tanh."""
+    n0, n1 = thread * share, min(thread * share + share, shape[0])
     _, T, I, H = shape
     recurrent.begin(h0, inputs, shape, n0, n1)
     for s in range(T):
@@ -47,14 +46,6 @@ def forward(x, h0, lengths, reverse, packed, rectify, y, h, inputs, shape, n0, n
         _cells(zeros_units(h), inputs, packed, rectify, s, shape, n0, n1)
         recurrent.leave(inputs, lengths, reverse, s, y, shape, n0, n1)
     recurrent.finish(inputs, I + 1 + H, lengths, h, shape, n0, n1)
-
-
-@kernel(parallel=True)
-def forward_split(x, h0, lengths, reverse, packed, rectify, y, h, inputs, shape, share, threads):
-    for thread in prange(threads):
-        n0 = np.intp(thread) * share
-        n1 = min(n0 + share, shape[0])
-        forward(x, h0, lengths, reverse, packed, rectify, y, h, inputs, shape, n0, n1)
 
 
 @kernel
@@ -74,12 +65,15 @@ def _slope_back(tile, inputs, rectify, dh, dz, s, shape, n0, n1):
             simd.store(d, dz, at * H + j, H, rows, H - j)
 
 
-@kernel
-def backward(lengths, reverse, inputs, rectify, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, n0, n1):
+@on_threads
+def backward(
+    thread, threads, lengths, reverse, inputs, rectify, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, share
+):
     """Sequences n0..n1. u_t, w_t: the weights by `recurrent.pack_back`; dh (N, H), dxs (N, I): room.
 
     dx is (0,) where it is not wanted; dh0 may be dh.
     """
+    n0, n1 = thread * share, min(thread * share + share, shape[0])
     N, T, I, H = shape
     for s in range(T - 1, -1, -1):
         recurrent.end_back(dh_last, lengths, s, dh, shape, n0, n1)
@@ -92,13 +86,3 @@ def backward(lengths, reverse, inputs, rectify, dy, dh_last, dx, dh0, u_t, w_t, 
             recurrent.product_back(dz, at, H, H, w_t, dxs, I, n0, n1, False)
             recurrent.leave_back(dxs, lengths, reverse, s, dx, shape, n0, n1)
     recurrent.start_back(dh, dh_last, lengths, dh0, shape, n0, n1)
-
-
-@kernel(parallel=True)
-def backward_split(
-    lengths, reverse, inputs, rectify, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, share, threads
-):  # fmt: skip
-    for thread in prange(threads):
-        n0 = np.intp(thread) * share
-        n1 = min(n0 + share, shape[0])
-        backward(lengths, reverse, inputs, rectify, dy, dh_last, dx, dh0, u_t, w_t, dz, dh, dxs, shape, n0, n1)

@@ -1,4 +1,7 @@
-"""Products with the rows of a matrix that lie anywhere: what makes a convolution a matrix product without a copy."""
+"""The inner loop of every product: a register tile of sums goes along k, over rows that lie anywhere.
+
+The loop is written here and not in Python: it must not be unrolled (see ORDER), and there is less to compile.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,44 @@ ORDER = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", side_e
 """No instruction: loads stay behind it. Free to do so, LLVM loads for several rows first, and has no registers left."""
 
 
+def _loop(builder, tile, sums, starts, place, total, b, step):
+    """sums + the sum over k < total of starts[r][place(k)] (b + k step)[c]; b points to elements, step counts them."""
+    before, vectors = builder.block, _unpack(builder, tile, sums)
+    loop, end = builder.append_basic_block("products"), builder.append_basic_block("products.end")
+    builder.cbranch(builder.icmp_signed(">", total, WORD(0)), loop, end)
+
+    builder.position_at_end(loop)
+    k, here = builder.phi(WORD), builder.phi(b.type)
+    old = [builder.phi(tile.vector) for _ in vectors]
+    at = place(k)
+    pointer = builder.bitcast(here, tile.vector.as_pointer())
+    line = [builder.load(builder.gep(pointer, [WORD(c)]), align=tile.size) for c in range(tile.columns)]
+    new: list[ir.Value] = []
+    for start in starts:
+        builder.call(ORDER, [], attrs=("convergent",))
+        one = _splat(builder, builder.load(builder.gep(start, [at])), tile.lanes)
+        for v in line:
+            new.append(builder.fadd(builder.fmul(one, v, flags=FUSED), old[len(new)], flags=FUSED))
+    next_k, next_here = builder.add(k, WORD(1)), builder.gep(here, [step])
+    builder.cbranch(builder.icmp_signed("<", next_k, total), loop, end)
+    for phi, initial, later in ((k, WORD(0), next_k), (here, b, next_here), *zip(old, vectors, new, strict=True)):
+        phi.add_incoming(initial, before)
+        phi.add_incoming(later, loop)
+
+    builder.position_at_end(end)
+    results = []
+    for initial, later in zip(vectors, new, strict=True):
+        results.append(builder.phi(tile.vector))
+        results[-1].add_incoming(initial, before)
+        results[-1].add_incoming(later, loop)
+    return _pack(builder, tile, results)
+
+
 @intrinsic
-def add_products(typing, tile, a, rows, first, steps, start, offset, count, b, b_index, pitch):
+def add_products_at(typing, tile, a, rows, first, steps, start, offset, count, b, b_index, pitch):
     """tile[r, c] += sum over k < count of a[offset + rows[first + r] + steps[start + k]] b[k, c].
 
     b[k, c] is the c-th vector from b_index + k pitch.
-
-    The loop is written here and not in Python: it must not be unrolled (see ORDER), and there is less to compile.
     """
 
     def generate(context, builder, signature, values):
@@ -25,38 +59,19 @@ def add_products(typing, tile, a, rows, first, steps, start, offset, count, b, b
         left, right = _start(context, builder, a, a_value, off), _start(context, builder, b, b_value, j)
         places, along = _start(context, builder, rows, table, at), _start(context, builder, steps, along, begin)
         starts = [builder.gep(left, [builder.load(builder.gep(places, [WORD(r)]))]) for r in range(tile.rows)]
-        before, vectors = builder.block, _unpack(builder, tile, sums)
-        loop, end = builder.append_basic_block("products"), builder.append_basic_block("products.end")
-        builder.cbranch(builder.icmp_signed(">", total, WORD(0)), loop, end)
-
-        builder.position_at_end(loop)
-        k, here = builder.phi(WORD), builder.phi(right.type)
-        old = [builder.phi(tile.vector) for _ in vectors]
-        place = builder.load(builder.gep(along, [k]))
-        pointer = builder.bitcast(here, tile.vector.as_pointer())
-        line = [builder.load(builder.gep(pointer, [WORD(c)]), align=tile.size) for c in range(tile.columns)]
-        new: list[ir.Value] = []
-        for start in starts:
-            builder.call(ORDER, [], attrs=("convergent",))
-            one = _splat(builder, builder.load(builder.gep(start, [place])), tile.lanes)
-            for v in line:
-                new.append(builder.fadd(builder.fmul(one, v, flags=FUSED), old[len(new)], flags=FUSED))
-        next_k, next_here = builder.add(k, WORD(1)), builder.gep(here, [step])
-        builder.cbranch(builder.icmp_signed("<", next_k, total), loop, end)
-        for phi, initial, later in (
-            (k, WORD(0), next_k),
-            (here, right, next_here),
-            *zip(old, vectors, new, strict=True),
-        ):
-            phi.add_incoming(initial, before)
-            phi.add_incoming(later, loop)
-
-        builder.position_at_end(end)
-        results = []
-        for initial, later in zip(vectors, new, strict=True):
-            results.append(builder.phi(tile.vector))
-            results[-1].add_incoming(initial, before)
-            results[-1].add_incoming(later, loop)
-        return _pack(builder, tile, results)
+        return _loop(builder, tile, sums, starts, lambda k: builder.load(builder.gep(along, [k])), total, right, step)
 
     return tile(tile, a, rows, INT, steps, INT, INT, INT, b, INT, INT), generate
+
+
+@intrinsic
+def add_products(typing, tile, a, index, row, step, count, b, b_index, pitch):
+    """tile[r, c] += sum over k < count of a[index + r row + k step] b[k, c], b as above."""
+
+    def generate(context, builder, signature, values):
+        sums, a_value, i, down, along, total, b_value, j, pitch_value = values
+        left, right = _start(context, builder, a, a_value, i), _start(context, builder, b, b_value, j)
+        starts = [builder.gep(left, [builder.mul(down, WORD(r))]) for r in range(tile.rows)]
+        return _loop(builder, tile, sums, starts, lambda k: builder.mul(k, along), total, right, pitch_value)
+
+    return tile(tile, a, INT, INT, INT, INT, b, INT, INT), generate

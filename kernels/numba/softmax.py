@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import prange
-
 from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba.exp import exp
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 WIDE = 4  # vectors in flight, which hides how long each exp takes
 zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, 1)
@@ -55,20 +53,20 @@ def log_p(x, top, log_total):
     return (x - top) - log_total
 
 
-@kernel
-def softmax_rows(x, y, n0, n1):
-    """y = exp(x) / sum exp(x) for the rows n0..n1 of (N, C)."""
-    for n in range(n0, n1):
+@on_threads
+def softmax(thread, threads, x, y):
+    """y = exp(x) / sum exp(x) in the rows of (N, C)."""
+    for n in range(thread * len(x) // threads, (thread + 1) * len(x) // threads):
         factor = 1 / exponentials(x, y, n)[1]
         row = y[n]
         for c in range(row.size):
             row[c] *= factor
 
 
-@kernel
-def softmax_back_rows(y, dy, dx, n0, n1):
+@on_threads
+def softmax_back(thread, threads, y, dy, dx):
     """dx = y (dy - sum of y dy)."""
-    for n in range(n0, n1):
+    for n in range(thread * len(y) // threads, (thread + 1) * len(y) // threads):
         p, d, out = y[n], dy[n], dx[n]
         inner = y.dtype.type(0)
         for c in range(p.size):
@@ -77,10 +75,10 @@ def softmax_back_rows(y, dy, dx, n0, n1):
             out[c] = p[c] * (d[c] - inner)
 
 
-@kernel
-def log_softmax_rows(x, y, n0, n1):
+@on_threads
+def log_softmax(thread, threads, x, y):
     """y = x - log sum exp(x)."""
-    for n in range(n0, n1):
+    for n in range(thread * len(x) // threads, (thread + 1) * len(x) // threads):
         top, total = exponentials(x, y, n)
         log_total = x.dtype.type(math.log(total))
         source, row = x[n], y[n]
@@ -88,10 +86,10 @@ def log_softmax_rows(x, y, n0, n1):
             row[c] = log_p(source[c], top, log_total)
 
 
-@kernel
-def log_softmax_back_rows(y, dy, dx, n0, n1):
+@on_threads
+def log_softmax_back(thread, threads, y, dy, dx):
     """dx = dy - exp(y) sum of dy."""
-    for n in range(n0, n1):
+    for n in range(thread * len(y) // threads, (thread + 1) * len(y) // threads):
         log_p, d, out = y[n], dy[n], dx[n]
         inner = y.dtype.type(0)
         for c in range(d.size):
@@ -100,12 +98,12 @@ def log_softmax_back_rows(y, dy, dx, n0, n1):
             out[c] = d[c] - exp(log_p[c]) * inner
 
 
-@kernel
-def labels_rows(x, labels, smoothing, losses, e, factors, n0, n1):
+@on_threads
+def labels(thread, threads, x, labels, smoothing, losses, e, factors):
     """losses[n] = -sum q log p with p = softmax(x) = e factors[n]; q is 1 - s at the label plus s / C everywhere."""
     C = x.shape[1]
     s = x.dtype.type(smoothing)
-    for n in range(n0, n1):
+    for n in range(thread * len(x) // threads, (thread + 1) * len(x) // threads):
         top, total = exponentials(x, e, n)
         log_total = x.dtype.type(math.log(total))
         label = labels[n]
@@ -121,12 +119,12 @@ def labels_rows(x, labels, smoothing, losses, e, factors, n0, n1):
         losses[n], factors[n] = value, 1 / total
 
 
-@kernel
-def labels_back_rows(e, factors, labels, smoothing, dloss, scale, dx, n0, n1):
+@on_threads
+def labels_back(thread, threads, e, factors, labels, smoothing, dloss, scale, dx):
     """dx = (p - q) scale dloss, of each row or one for all."""
     C = e.shape[1]
     s = e.dtype.type(smoothing)
-    for n in range(n0, n1):
+    for n in range(thread * len(e) // threads, (thread + 1) * len(e) // threads):
         d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)
         factor, low = factors[n] * d, s / C * d
         source, row = e[n], dx[n]
@@ -137,12 +135,12 @@ def labels_back_rows(e, factors, labels, smoothing, dloss, scale, dx, n0, n1):
             row[label] -= (1 - s) * d
 
 
-@kernel
-def targets_rows(x, target, smoothing, losses, e, factors, n0, n1):
+@on_threads
+def targets(thread, threads, x, target, smoothing, losses, e, factors):
     """The same with a distribution (N, C) as target; it need not sum to one."""
     C = x.shape[1]
     s = x.dtype.type(smoothing)
-    for n in range(n0, n1):
+    for n in range(thread * len(x) // threads, (thread + 1) * len(x) // threads):
         top, total = exponentials(x, e, n)
         log_total = x.dtype.type(math.log(total))
         source, wanted = x[n], target[n]
@@ -153,12 +151,12 @@ def targets_rows(x, target, smoothing, losses, e, factors, n0, n1):
         losses[n], factors[n] = value, 1 / total
 
 
-@kernel
-def targets_back_rows(e, factors, target, smoothing, dloss, scale, dx, n0, n1):
+@on_threads
+def targets_back(thread, threads, e, factors, target, smoothing, dloss, scale, dx):
     """dx = (p sum q - q) scale dloss."""
     C = e.shape[1]
     s = e.dtype.type(smoothing)
-    for n in range(n0, n1):
+    for n in range(thread * len(e) // threads, (thread + 1) * len(e) // threads):
         d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)
         source, wanted, row = e[n], target[n], dx[n]
         weight = e.dtype.type(0)
@@ -176,63 +174,3 @@ def reduce(losses, scale, out):
     for n in range(losses.size):
         value += losses[n]
     out[0] = value * scale
-
-
-@kernel(parallel=True)
-def softmax(threads, x, y):
-    for thread in prange(threads):
-        t = np.intp(thread)  # Numba's is unsigned
-        softmax_rows(x, y, t * len(x) // threads, (t + 1) * len(x) // threads)
-
-
-@kernel(parallel=True)
-def softmax_back(threads, y, dy, dx):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        softmax_back_rows(y, dy, dx, t * len(y) // threads, (t + 1) * len(y) // threads)
-
-
-@kernel(parallel=True)
-def log_softmax(threads, x, y):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        log_softmax_rows(x, y, t * len(x) // threads, (t + 1) * len(x) // threads)
-
-
-@kernel(parallel=True)
-def log_softmax_back(threads, y, dy, dx):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        log_softmax_back_rows(y, dy, dx, t * len(y) // threads, (t + 1) * len(y) // threads)
-
-
-@kernel(parallel=True)
-def labels(threads, x, labels, smoothing, losses, e, factors):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        labels_rows(x, labels, smoothing, losses, e, factors, t * len(x) // threads, (t + 1) * len(x) // threads)
-
-
-@kernel(parallel=True)
-def labels_back(threads, e, factors, labels, smoothing, dloss, scale, dx):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        labels_back_rows(
-            e, factors, labels, smoothing, dloss, scale, dx, t * len(e) // threads, (t + 1) * len(e) // threads
-        )
-
-
-@kernel(parallel=True)
-def targets(threads, x, target, smoothing, losses, e, factors):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        targets_rows(x, target, smoothing, losses, e, factors, t * len(x) // threads, (t + 1) * len(x) // threads)
-
-
-@kernel(parallel=True)
-def targets_back(threads, e, factors, target, smoothing, dloss, scale, dx):
-    for thread in prange(threads):
-        t = np.intp(thread)
-        targets_back_rows(
-            e, factors, target, smoothing, dloss, scale, dx, t * len(e) // threads, (t + 1) * len(e) // threads
-        )

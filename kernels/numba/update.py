@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.split import on_threads
 
 SGD, MOMENTUM, NESTEROV, ROOT, ADAM, SCALE, PENALISE = range(7)
 LINE = 64  # elements; a stretch is whole cache lines
@@ -67,28 +67,18 @@ def stretch(rule, p, g, s, t, lr, a, b, eps):
             p[i] = g[i] + (b0 * s[i] + sign)
 
 
-@kernel(parallel=True)
-def stretches(threads, rule, p, g, s, t, lr, a, b, eps):
+@on_threads
+def stretches(thread, threads, rule, p, g, s, t, lr, a, b, eps):
     part = -(-p.size // (LINE * threads)) * LINE
-    for thread in prange(threads):
-        i = np.intp(thread) * part  # Numba's thread is unsigned
-        j = min(p.size, i + part)
-        stretch(rule, p[i:j], g[i:j], s[i:j], t[i:j], lr, a, b, eps)
+    i = min(p.size, thread * part)
+    j = min(p.size, i + part)
+    stretch(rule, p[i:j], g[i:j], s[i:j], t[i:j], lr, a, b, eps)
 
 
-@kernel
-def squares(g):
-    """The sum of the squares, in float64."""
-    total = 0.0
-    for i in range(g.size):
+@on_threads
+def squares(thread, threads, g, sums):
+    """The sum of the squares of each thread's stretch, in float64."""
+    part, total = -(-g.size // (LINE * threads)) * LINE, 0.0
+    for i in range(min(g.size, thread * part), min(g.size, thread * part + part)):
         total += np.float64(g[i]) * np.float64(g[i])
-    return total
-
-
-@kernel(parallel=True)
-def squares_of_stretches(g, sums):
-    """The same of one stretch for every place in sums."""
-    part = -(-g.size // (LINE * sums.size)) * LINE
-    for thread in prange(sums.size):
-        i = np.intp(thread) * part
-        sums[thread] = squares(g[i : i + part])
+    sums[thread] = total

@@ -50,7 +50,7 @@ def test_any_sizes_and_threads(name, lengths, reverse, dtype, monkeypatch):
         inputs, douts = draw(name, *size, dtype, lengths)
         runs = []
         for n in (1, 2, 3):
-            monkeypatch.setattr(threads, "threads", lambda n=n: n)
+            monkeypatch.setattr(threads, "threads", lambda *_, n=n: n)
             runs.append(compute(name, inputs, douts, reverse))
         exact = compute(name, [wide(x) for x in inputs], [wide(d) for d in douts], reverse, "numpy")
         for got, *others, want in zip(*runs, exact, strict=True):

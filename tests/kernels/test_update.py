@@ -23,13 +23,10 @@ def flat(seed, positive=False):
 @pytest.mark.parametrize("rule", range(7))
 def test_every_number_of_threads_gives_the_same_bits(rule):
     results = []
-    for count in (0, 1, 2, 3, 7):
+    for count in (1, 2, 3, 7):
         arrays = [flat(0), flat(1), flat(2, positive=True), flat(3, positive=True)]
         numbers = (0.1, 0.9, 0.99, 1e-8)
-        if count:
-            kernels.stretches(count, rule, *arrays, *numbers)
-        else:
-            kernels.stretch(rule, *arrays, *numbers)
+        kernels.stretches(count, rule, *arrays, *numbers)
         results.append(b"".join(array.tobytes() for array in arrays))
     assert len(set(results)) == 1
 
@@ -74,6 +71,6 @@ def test_a_gradient_that_is_not_finite_stays_visible(bad):
 def test_they_are_shared_among_the_threads_there_are(monkeypatch):
     asked = []
     monkeypatch.setattr(kernels, "stretches", lambda count, *_: asked.append(count))
-    monkeypatch.setattr(threads, "threads", lambda: 5)
+    monkeypatch.setattr(threads, "threads", lambda *_: 5)
     backend.get("numba").forward(REGISTRY["sgd"], (flat(0), flat(1), np.array(0.1, np.float32)), COMMON)
     assert asked == [5]

@@ -11,13 +11,9 @@ SPLIT = 1 << 15
 """Elements above which they are shared among threads."""
 
 
-def run(serial, on_threads, code, number, *arrays):
+def run(kernel, code, number, *arrays):
     flat = [array.reshape(-1) for array in arrays]
-    threads = pool.threads() if flat[0].size >= SPLIT else 1
-    if threads > 1:
-        on_threads(threads, code, number, *flat)
-    else:
-        serial(code, number, *flat)
+    kernel(pool.threads(flat[0].size, SPLIT), code, number, *flat)
 
 
 def _bind(name: str) -> Override:
@@ -25,11 +21,11 @@ def _bind(name: str) -> Override:
     reads_x = ACTIVATIONS[name].reads == "x"
 
     def forward(outs, saved, x, **attrs):
-        run(kernels.forward, kernels.forward_on, code, parameter(name, attrs), x, outs[0])
+        run(kernels.forward_on, code, parameter(name, attrs), x, outs[0])
 
     def backward(dins, douts, kept, **attrs):
         source = kept.inputs[0] if reads_x else kept.outs[0]
-        run(kernels.backward, kernels.backward_on, code, parameter(name, attrs), source, douts[0], dins[0])
+        run(kernels.backward_on, code, parameter(name, attrs), source, douts[0], dins[0])
 
     return Override(forward, backward)
 
@@ -42,14 +38,14 @@ def fused(name: str | None) -> bool:
 def after(name, z, y):
     """y = f(z), unless it is `fused`; z and y may be one array."""
     if not fused(name):
-        run(kernels.forward, kernels.forward_on, kernels.CODES[name], parameter(name, {}), z, y)
+        run(kernels.forward_on, kernels.CODES[name], parameter(name, {}), z, y)
 
 
 def before(name, kept, dy, dz):
     """(dz, False) with dz = dy f'(z); (dy, is dz to be masked by y > 0) where it is `fused`, and dz is not needed."""
     if fused(name):
         return dy, name == "relu"
-    run(kernels.backward, kernels.backward_on, kernels.CODES[name], parameter(name, {}), kept, dy, dz)
+    run(kernels.backward_on, kernels.CODES[name], parameter(name, {}), kept, dy, dz)
     return dz, False
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import batch_norm as kernels
-from xpnn_kernels.numba import columns
 from xpnn_kernels.numba import threads as pool
 
 SPLIT = 1 << 15
@@ -16,26 +15,11 @@ SPLIT = 1 << 15
 
 def _threads(x):
     """Every thread has a row at least."""
-    return min(pool.threads(), x.shape[0] * (x.size // max(x.shape[0] * x.shape[-1], 1))) if x.size >= SPLIT else 1
+    return min(pool.threads(x.size, SPLIT), max(1, x.size // max(x.shape[-1], 1)))
 
 
 def _rows(array):
     return array.reshape(-1, array.shape[-1])
-
-
-def _line(x, *columns_and_y):
-    threads = _threads(x)
-    if threads > 1:
-        kernels.line(threads, x, *columns_and_y)
-    else:
-        columns.line(x, *columns_and_y[:3], 0, len(x), columns_and_y[3])
-
-
-def _sums(x, dy, mean, plain, slanted):
-    if len(plain) > 1:
-        kernels.sums(x, dy, mean, plain, slanted)
-    else:
-        columns.sums(x, dy, mean, 0, len(x), plain[0], slanted[0])
 
 
 def _work(phase, x, gamma, beta, *, eps):
@@ -48,28 +32,21 @@ def _work(phase, x, gamma, beta, *, eps):
 def _forward(outs, saved, x, gamma, beta, *, eps, work):
     (y, mean, var), (kept_mean, rstd), (means, squares, a) = outs, saved, work
     x, y = _rows(x), _rows(y)
-    if len(means) > 1:
-        kernels.moments(x, means, squares)
-    else:
-        columns.moments(x, 0, 0, len(x), means[0], squares[0])
+    kernels.moments(len(means), x, means, squares)
     kernels.gather(len(x), means, squares, eps, gamma, mean, var, rstd, a)
     np.copyto(kept_mean, mean)
-    _line(x, mean, a, beta, y)
+    kernels.line(len(means), x, mean, a, beta, y)
 
 
 def _backward(dins, douts, kept, *, eps, work):
     (x, gamma, _), (mean, rstd), (dy, dmean, dvar) = kept.inputs, kept.saved, douts
     plain, slanted, a, b, slope, *grads = work
     x, dy, (dx, dgamma, dbeta) = _rows(x), _rows(dy), dins
-    _sums(x, dy, mean, plain, slanted)
+    kernels.sums(len(plain), x, dy, mean, plain, slanted)
     dgamma, dbeta = (g if g is not None else own for g, own in zip((dgamma, dbeta), grads, strict=True))
     kernels.scatter(len(x), plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, dbeta)
-    if dx is None:
-        return
-    if len(plain) > 1:
+    if dx is not None:
         kernels.line_back(len(plain), x, dy, mean, a, b, slope, _rows(dx))
-    else:
-        columns.line_back(x, dy, mean, a, b, slope, 0, len(x), _rows(dx))
 
 
 def _inference_work(phase, x, gamma, beta, mean, var, *, eps):
@@ -82,7 +59,7 @@ def _inference(outs, saved, x, gamma, beta, mean, var, *, eps, work):
     np.add(var, eps, out=a)
     np.sqrt(a, out=a)
     np.divide(gamma, a, out=a)
-    _line(_rows(x), mean, a, beta, _rows(outs[0]))
+    kernels.line(_threads(x), _rows(x), mean, a, beta, _rows(outs[0]))
 
 
 def _inference_back(dins, douts, kept, *, eps, work):
@@ -96,10 +73,10 @@ def _inference_back(dins, douts, kept, *, eps, work):
     if dx is not None:
         np.multiply(gamma, rstd, out=a)
         zero.fill(0)
-        _line(dy, zero, a, zero, _rows(dx))
+        kernels.line(len(plain), dy, zero, a, zero, _rows(dx))
     if dgamma is None and dbeta is None:
         return
-    _sums(x, dy, mean, plain, slanted)
+    kernels.sums(len(plain), x, dy, mean, plain, slanted)
     if dgamma is not None:
         np.add.reduce(slanted, axis=0, out=dgamma)
         np.multiply(dgamma, rstd, out=dgamma)

@@ -21,7 +21,7 @@ def _samples(array):
 
 def _work(phase, x, gamma, beta, *, groups, eps):
     """The coefficients of a sample for each thread, and its sums."""
-    threads, C = pool.threads() if x.size >= SPLIT else 1, x.shape[-1]
+    threads, C = pool.threads(x.size, SPLIT), x.shape[-1]
     if phase == "forward":
         return (Spec((threads, 3, C), x.dtype),)
     each = Spec((threads, C), x.dtype)
@@ -31,20 +31,14 @@ def _work(phase, x, gamma, beta, *, groups, eps):
 def _forward(outs, saved, x, gamma, beta, *, groups, eps, work):
     (space,) = work
     arrays = _samples(x), gamma, beta, eps, *saved, _samples(outs[0])
-    if len(space) > 1:
-        kernels.forward(*arrays, space)
-    else:
-        kernels.samples(*arrays, space[0], 0, len(x))
+    kernels.forward(len(space), *arrays, space)
 
 
 def _backward(dins, douts, kept, *, groups, eps, work):
     (x, gamma, _), (space, dgammas, dbetas) = kept.inputs, work
     dx = _samples(x)[:0] if dins[0] is None else _samples(dins[0])
     arrays = _samples(x), _samples(douts[0]), gamma, *kept.saved, dx
-    if len(space) > 1:
-        kernels.backward(*arrays, dgammas, dbetas, space)
-    else:
-        kernels.back_samples(*arrays, dgammas[0], dbetas[0], space[0], 0, len(x))
+    kernels.backward(len(space), *arrays, dgammas, dbetas, space)
     for sums, slot in zip((dgammas, dbetas), dins[1:], strict=True):
         if slot is not None:
             np.sum(sums, axis=0, out=slot)

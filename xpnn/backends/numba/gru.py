@@ -32,7 +32,7 @@ def _forward(outs, saved, x, w, u, b, bn, h0, *more, reverse, work):
     lengths, packed = recurrent.lengths_in(work[0], more), work[1]
     pack(*flat(w, b, u), packed, 3, shape)
     arrays = [*flat(x, h0, bn), lengths, reverse, packed, *flat(*outs, *saved)]
-    recurrent.run(kernels.forward, kernels.forward_split, arrays, shape, packed.size)
+    recurrent.run(kernels.forward, arrays, shape, packed.size)
 
 
 def _backward(dins, douts, kept, *, reverse, work):
@@ -50,7 +50,7 @@ def _backward(dins, douts, kept, *, reverse, work):
         pack_back(*flat(w), w_t, I, 3 * H, 0, 3 * H, 0)
     wanted = flat(dx, dh if dh0 is None else dh0)
     arrays = [lengths, reverse, *flat(inputs, gates, *douts), *wanted, u_t, w_t, *flat(dz, dh, dxs)]
-    recurrent.run(kernels.backward, kernels.backward_split, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
+    recurrent.run(kernels.backward, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
     inputs, dz = inputs[:-1].reshape(N * T, -1), dz.reshape(N * T, 4 * H)
     if dw is not None or db is not None:
         product(inputs[:, : I + 1].T, dz[:, H:], by_x)

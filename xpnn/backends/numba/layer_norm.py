@@ -14,7 +14,7 @@ SPLIT = 1 << 14
 
 
 def _threads(x):
-    return pool.threads() if x.size >= SPLIT else 1
+    return pool.threads(x.size, SPLIT)
 
 
 def _rows(array):
@@ -25,11 +25,7 @@ def _forward(outs, saved, x, gamma=None, beta=None, *, eps, work):
     none = x.reshape(-1)[:0]
     vectors = none if gamma is None else gamma, none if beta is None else beta
     arrays = _rows(x), *vectors, eps, saved[0].reshape(-1), saved[1].reshape(-1), _rows(outs[0])
-    threads = _threads(x)
-    if threads > 1:
-        kernels.forward(threads, *arrays)
-    else:
-        kernels.rows(*arrays, 0, len(arrays[0]))
+    kernels.forward(_threads(x), *arrays)
 
 
 def _work(phase, x, *vectors, eps):
@@ -50,10 +46,7 @@ def _backward(dins, douts, kept, *, eps, work):
         rstd,
         _rows(x)[:0] if dins[0] is None else _rows(dins[0]),
     )
-    if len(dgammas) > 1:
-        kernels.backward(*arrays, dgammas, dbetas)
-    else:
-        kernels.back_rows(*arrays, dgammas[0], dbetas[0], 0, len(arrays[0]))
+    kernels.backward(len(dgammas), *arrays, dgammas, dbetas)
     for sums, slot in zip((dgammas, dbetas), dins[1:], strict=False):
         if slot is not None:
             np.sum(sums, axis=0, out=slot)

@@ -30,7 +30,7 @@ def _forward(outs, saved, x, w, u, b, h0, c0, *more, reverse, work):
     lengths, packed = recurrent.lengths_in(work[0], more), work[1]
     pack(*flat(w, b, u), packed, 4, shape)
     arrays = [*flat(x, h0, c0), lengths, reverse, packed, *flat(*outs, *saved)]
-    recurrent.run(kernels.forward, kernels.forward_split, arrays, shape, packed.size)
+    recurrent.run(kernels.forward, arrays, shape, packed.size)
 
 
 def _backward(dins, douts, kept, *, reverse, work):
@@ -48,7 +48,7 @@ def _backward(dins, douts, kept, *, reverse, work):
     given = flat(gates, cells, *douts)
     wanted = flat(dx, dh if dh0 is None else dh0, dc if dc0 is None else dc0)
     arrays = [lengths, reverse, *given, *wanted, u_t, w_t, *flat(dz, dh, dc, dxs)]
-    recurrent.run(kernels.backward, kernels.backward_split, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
+    recurrent.run(kernels.backward, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
     recurrent.weight_gradients(inputs, dz, dweights, I, dw, db, du)
 
 

@@ -63,15 +63,12 @@ def _padded(count, dtype):
     return -(-count // lanes) * lanes
 
 
-def run(whole, split, arrays, shape, weights):
+def run(kernel, arrays, shape, weights):
     """One kernel over all sequences, on one thread or split among all."""
     N, T = shape[:2]
-    threads = pool.threads()
-    if threads == 1 or N * T * weights < gemm.SMALL:
-        whole(*arrays, shape, 0, N)
-    else:
-        share = -(-N // (kernels.ROWS * threads)) * kernels.ROWS
-        split(*arrays, shape, share, -(-N // share))
+    threads = pool.threads(N * T * weights, gemm.SMALL)
+    share = -(-N // (kernels.ROWS * threads)) * kernels.ROWS
+    kernel(-(-N // share), *arrays, shape, share)
 
 
 def weight_gradients(inputs, dz, room, I, dw, db, du):

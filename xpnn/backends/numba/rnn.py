@@ -28,7 +28,7 @@ def _forward(outs, saved, x, w, u, b, h0, *more, reverse, activation, work):
     lengths, packed = recurrent.lengths_in(work[0], more), work[1]
     pack(*flat(w, b, u), packed, 1, shape)
     arrays = [*flat(x, h0), lengths, reverse, packed, activation == "relu", *flat(*outs, *saved)]
-    recurrent.run(kernels.forward, kernels.forward_split, arrays, shape, packed.size)
+    recurrent.run(kernels.forward, arrays, shape, packed.size)
 
 
 def _backward(dins, douts, kept, *, reverse, activation, work):
@@ -45,7 +45,7 @@ def _backward(dins, douts, kept, *, reverse, activation, work):
         pack_back(*flat(w), w_t, I, H, 0, H, 0)
     given = [*flat(inputs), activation == "relu", *flat(*douts)]
     arrays = [lengths, reverse, *given, *flat(dx, dh if dh0 is None else dh0), u_t, w_t, *flat(dz, dh, dxs)]
-    recurrent.run(kernels.backward, kernels.backward_split, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
+    recurrent.run(kernels.backward, arrays, shape, u_t.size + (w_t.size if dx.size else 0))
     recurrent.weight_gradients(inputs, dz, dweights, I, dw, db, du)
 
 

@@ -17,32 +17,29 @@ def _rows(array):
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
-def _run(serial, on_threads, *arrays):
+def _run(kernel, *arrays):
     """One kernel over all rows of the first array; its call, where it is on one thread."""
-    threads = pool.threads() if arrays[0].size >= SPLIT else 1
-    if threads > 1:
-        on_threads(threads, *arrays)
-        return ()
-    call = partial(serial, *arrays, 0, len(arrays[0]))
+    threads = pool.threads(arrays[0].size, SPLIT)
+    call = partial(kernel, threads, *arrays)
     call()
-    return (call,)
+    return () if threads > 1 else (call,)
 
 
 def _softmax(outs, saved, x):
-    return _run(kernels.softmax_rows, kernels.softmax, _rows(x), _rows(outs[0]))
+    return _run(kernels.softmax, _rows(x), _rows(outs[0]))
 
 
 def _softmax_backward(dins, douts, kept):
-    return _run(kernels.softmax_back_rows, kernels.softmax_back, _rows(kept.outs[0]), _rows(douts[0]), _rows(dins[0]))
+    return _run(kernels.softmax_back, _rows(kept.outs[0]), _rows(douts[0]), _rows(dins[0]))
 
 
 def _log_softmax(outs, saved, x):
-    return _run(kernels.log_softmax_rows, kernels.log_softmax, _rows(x), _rows(outs[0]))
+    return _run(kernels.log_softmax, _rows(x), _rows(outs[0]))
 
 
 def _log_softmax_backward(dins, douts, kept):
     arrays = _rows(kept.outs[0]), _rows(douts[0]), _rows(dins[0])
-    return _run(kernels.log_softmax_back_rows, kernels.log_softmax_back, *arrays)
+    return _run(kernels.log_softmax_back, *arrays)
 
 
 def _samples(logits):
@@ -68,10 +65,10 @@ def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, w
     losses = work[0] if work else outs[0].reshape(-1)
     if target.dtype.kind == "f":
         arrays = _rows(logits), _rows(target), label_smoothing, losses, _rows(e), factors
-        calls = _run(kernels.targets_rows, kernels.targets, *arrays)
+        calls = _run(kernels.targets, *arrays)
     else:
         arrays = _rows(logits), target.reshape(-1), label_smoothing, losses, _rows(e), factors
-        calls = _run(kernels.labels_rows, kernels.labels, *arrays)
+        calls = _run(kernels.labels, *arrays)
     if work:
         reduce = partial(kernels.reduce, losses, _scale(losses.size, reduction), outs[0].reshape(-1))
         reduce()
@@ -84,9 +81,9 @@ def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction, wo
     scale, dx = _scale(factors.size, reduction), _rows(dins[0])
     if target.dtype.kind == "f":
         arrays = _rows(e), factors, _rows(target), label_smoothing, dloss, scale, dx
-        return _run(kernels.targets_back_rows, kernels.targets_back, *arrays)
+        return _run(kernels.targets_back, *arrays)
     arrays = _rows(e), factors, target.reshape(-1), label_smoothing, dloss, scale, dx
-    return _run(kernels.labels_back_rows, kernels.labels_back, *arrays)
+    return _run(kernels.labels_back, *arrays)
 
 
 OVERRIDES = {

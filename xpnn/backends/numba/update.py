@@ -19,11 +19,7 @@ def _run(rule, p, g, s=None, t=None, *, lr=0.0, a=0.0, b=0.0, eps=0.0):
     """See `kernels.stretch`."""
     none = p[:0]
     arrays = p, g, none if s is None else s, none if t is None else t
-    threads = pool.threads()
-    if threads > 1 and p.size >= SPLIT:
-        kernels.stretches(threads, rule, *arrays, lr, a, b, eps)
-    else:
-        kernels.stretch(rule, *arrays, lr, a, b, eps)
+    kernels.stretches(pool.threads(p.size, SPLIT), rule, *arrays, lr, a, b, eps)
 
 
 def _in_place(outs, inputs):
@@ -82,16 +78,13 @@ def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay,
 
 def _sums(phase, g, *, limit):
     """What every thread adds up."""
-    return (Spec((pool.threads() if g.size >= SPLIT else 1,), np.dtype(np.float64)),)
+    return (Spec((pool.threads(g.size, SPLIT),), np.dtype(np.float64)),)
 
 
 def _clip_norm(outs, saved, g, *, limit, work):
     (sums,), flat = work, g.reshape(-1)
-    if sums.size == 1:
-        norm = math.sqrt(kernels.squares(flat))
-    else:
-        kernels.squares_of_stretches(flat, sums)
-        norm = math.sqrt(sums.sum())
+    kernels.squares(sums.size, flat, sums)
+    norm = math.sqrt(sums.sum())
     outs[1][...] = norm
     factor = limit / norm if norm > limit else 1.0
     if factor < 1 or not math.isfinite(norm) or outs[0] is not g:
