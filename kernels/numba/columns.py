@@ -86,6 +86,8 @@ def sums(x, dy, mean, r0, r1, plain, slanted):
     """plain (C,) = the sum of dy over the rows r0..r1, slanted (C,) that of dy (x - mean)."""
     lanes, C = simd.WIDTH // x.itemsize, x.shape[1]
     height, wide = _height(C), C - C % (WIDE * lanes)
+    for c in range(C if r0 == r1 else 0):
+        plain[c] = slanted[c] = 0
     for r in range(r0, r1, height):
         end = min(r + height, r1)
         for c in range(0, wide, WIDE * lanes):

@@ -57,8 +57,9 @@ def tables(shape, place, taps):
     """Where pixel m of a band is in its rows of x, and where element k of the window is from there."""
     _, _, _, C, _, Q, _, KH, KW, SH, SW, DH, DW, _, _, groups = shape
     pitch = ((Q - 1) * SW + (KW - 1) * DW + 1) * C
-    for m in range(place.size):
-        place[m] = m // Q * SH * pitch + m % Q * SW * C
+    for i in range(place.size):
+        m = min(i, place.size - TALL - 1)  # tiles read on behind the last: the last again
+        place[i] = m // Q * SH * pitch + m % Q * SW * C
     I = C // groups
     K = KH * KW * I
     for k in range(taps.size):

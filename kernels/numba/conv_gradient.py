@@ -156,9 +156,10 @@ def backward(thread, threads, x, dy, kept, masked, panels, dx, dws, dbs, shape, 
 
 
 @kernel
-def multiples(step, table):
+def multiples(step, count, table):
+    """Of 0 to count - 1; behind them the last again, where tiles read on."""
     for i in range(table.size):
-        table[i] = i * step
+        table[i] = min(i, count - 1) * step
 
 
 @kernel

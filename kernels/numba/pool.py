@@ -1,7 +1,7 @@
 """Pooling of images (N, H, W, C): what each window gives, and what each pixel is given back.
 
     LARGEST    y = the largest, and which element of the window it was, the first of several: 1 byte, 4 above 255
-    MEAN, SUM  y = the sum of the window's pixels in the image, or that over their number
+    SUM, MEAN  y = the sum of the window's pixels in the image, or that over their number
     backward   dx = what the windows over a pixel send it: each pixel is written once and threads do not meet
 
 `shape` is (KH, KW, SH, SW, top, left): window, stride, padding before. Every thread has a share of the rows. A register

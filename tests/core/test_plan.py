@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -500,3 +501,17 @@ def test_results_have_no_graph_whether_replayed_or_not():
     step = xpnn.capture(lambda: (w * 2).sum())
     for _ in range(4):
         assert not step().requires_grad
+
+
+def test_an_argument_of_a_partial_is_seen():
+    x = xpnn.tensor(np.ones(3, np.float32), backend="numba")
+
+    def scaled(x, rate):
+        return x * rate
+
+    inner = partial(scaled, rate=2.0)
+    step = xpnn.capture(inner)
+    for _ in range(3):
+        assert step(x).numpy().tolist() == [2.0] * 3
+    inner.keywords["rate"] = 5.0
+    assert step(x).numpy().tolist() == [5.0] * 3

@@ -87,7 +87,7 @@ def randomness() -> Any:
 
 def _function(function: Any, depth: int, places: Places) -> Iterator[Any]:
     while isinstance(function, partial):
-        yield from _each((*function.args, *function.keywords.values()), depth, places)
+        yield from _each(_read(places, partial(_arguments, function)), depth, places)
         function = function.func
     owner = getattr(function, "__self__", None)
     if owner is not None:
@@ -104,6 +104,10 @@ def _function(function: Any, depth: int, places: Places) -> Iterator[Any]:
     yield from _each(defaults, depth + 1, places)
     known = partial(map, function.__globals__.get, function.__code__.co_names, repeat(_ABSENT))
     yield from _each([value for value in _read(places, known) if value is not _ABSENT], depth, places)
+
+
+def _arguments(function: partial[Any]) -> tuple[Any, ...]:
+    return (*function.args, *function.keywords.values())
 
 
 def _ours(thing: Any) -> bool:

@@ -9,7 +9,7 @@ from xpnn.errors import DTypeError, ShapeError
 def _infer(x, by, fill, *, reach):
     if len(x.shape) != 4 or by.shape != (x.shape[0], 2):
         raise ShapeError(f"shift: expected images (N, H, W, C) and places (N, 2); got {x.shape} and {by.shape}")
-    if x.dtype.kind != "f" or fill.dtype != x.dtype or fill.shape or by.dtype.kind not in "iu":
+    if x.dtype.kind != "f" or fill.dtype != x.dtype or fill.shape or by.dtype.kind != "i":
         raise DTypeError(
             f"shift: expected floating-point images, whole places, a number to fill; got {x}, {by}, {fill}"
         )
@@ -18,8 +18,8 @@ def _infer(x, by, fill, *, reach):
 
 def _forward(xp, x, by, fill, *, reach):
     N, H, W, C = x.shape
-    h = xp.astype(by[:, 0:1] - reach, xp.int64) + xp.arange(H)[None, :]
-    w = xp.astype(by[:, 1:2] - reach, xp.int64) + xp.arange(W)[None, :]
+    h = xp.astype(by[:, 0:1], xp.int64) - reach + xp.arange(H)[None, :]
+    w = xp.astype(by[:, 1:2], xp.int64) - reach + xp.arange(W)[None, :]
     h_inside, w_inside = (h >= 0) & (h < H), (w >= 0) & (w < W)
     rows = xp.arange(N)[:, None] * H + xp.where(h_inside, h, xp.zeros_like(h))
     places = rows[:, :, None] * W + xp.where(w_inside, w, xp.zeros_like(w))[:, None, :]
@@ -43,5 +43,5 @@ SHIFT = register(
 )
 """out[n, h, w] = x[n, h + by[n, 0] - reach, w + by[n, 1] - reach], `fill` where there is no such pixel.
 
-x (N, H, W, C); by (N, 2) of an integer dtype, 0 to 2 reach; fill a scalar of x's dtype. Not differentiable.
+x (N, H, W, C); by (N, 2) of a signed integer dtype, 0 to 2 reach; fill a scalar of x's dtype. Not differentiable.
 """

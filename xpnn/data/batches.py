@@ -51,7 +51,8 @@ class Batches:
         seed: int = 0,
         jitter: int = 0,
     ) -> None:
-        if jitter and (dataset.x.ndim != 4 or dataset.streams or not 0 < jitter < min(dataset.x.shape[1:3])):
+        images = dataset.x.ndim == 4 and dataset.x.dtype.kind != "i" and not dataset.streams
+        if jitter and not (images and 0 < jitter < min(dataset.x.shape[1:3])):
             raise ConfigError(
                 f"jitter: expected images (N, H, W, C), larger than the shift in pixels; got {jitter} for samples "
                 f"{dataset.x.shape[1:]}"

@@ -151,8 +151,8 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
         return
     place, taps, pixels, channels, panels, bands, dzs, Ts, padded, dws, dbs = work[:11]
     kernels.tables(p.shape, place, taps)
-    gradients.multiples(O, pixels)
-    gradients.multiples(1, channels)
+    gradients.multiples(O, pixels.size - kernels.TALL, pixels)
+    gradients.multiples(1, channels.size, channels)
     if dx is not None:
         kernels.pack(flat, 1, part, p.K, (0, part, 0, 1, O), groups, p.width(p.K), panels)
     gradients.backward(
