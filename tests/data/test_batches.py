@@ -8,7 +8,7 @@ import pytest
 import xpnn
 from xpnn.core import backend as backends
 from xpnn.core.random import Generator
-from xpnn.data import Batches, from_arrays
+from xpnn.data import Batches, Dataset, from_arrays
 from xpnn.errors import AutogradError, ConfigError
 
 HOSTS = ("numpy", "numba")
@@ -118,3 +118,9 @@ def test_jitter_out_of_range(jitter):
         pictures(jitter=jitter)
     with pytest.raises(ConfigError, match=r"for samples \(2,\)"):
         batches(jitter=1)
+
+
+def test_ids_are_not_shifted():
+    ids = Dataset(np.zeros((4, 6, 5, 1), "int64"), np.zeros(4, "int64"))
+    with pytest.raises(ConfigError, match="jitter: expected images"):
+        Batches(ids, 2, backends.get("numpy"), jitter=1)

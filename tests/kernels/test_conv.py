@@ -5,8 +5,10 @@ import pytest
 
 import xpnn
 from xpnn import check, ops
+from xpnn.backends.numba import conv_direct
 from xpnn.core import backend as backends
-from xpnn.core.op import REGISTRY, Arg, Case
+from xpnn.core.op import REGISTRY, Arg, Case, Spec
+from xpnn_kernels.numba import conv as kernels
 
 CONV2D = REGISTRY["conv2d"]
 PLACE = backends.get("numba")
@@ -97,3 +99,15 @@ def test_nan_stays(name):
     assert (np.isnan(y) == np.isnan(expected)).all()
     assert np.isnan(dw).any()
     assert not np.isnan(y[[0, 2]]).any()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 512, 1, 0), (7, 3, 64, 1, 1), (4, 3, 256, 2, 1), (2, 1, 64, 1, 0)])
+def test_tiles_read_no_further_than_the_band(sizes):
+    """Behind the last pixel their tables name the last again."""
+    side, window, C, stride, padding = sizes
+    x, w = Spec((1, side, side, C), np.dtype("float32")), Spec((window, window, C, 16), np.dtype("float32"))
+    attrs = {"stride": (stride,) * 2, "padding": ((padding,) * 2,) * 2, "dilation": (1, 1), "groups": 1}
+    plan = conv_direct.plan(x.dtype, conv_direct.shape_of(x, w, **attrs))
+    place, taps = (np.empty(spec.shape, spec.dtype) for spec in conv_direct.table_specs(plan))
+    kernels.tables(plan.shape, place, taps)
+    assert place.max() + taps.max() < plan.band()

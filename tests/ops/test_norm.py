@@ -114,3 +114,13 @@ def test_an_update_moves_towards_the_new():
     op = REGISTRY["moving_average"]
     (out,), _ = op.forward(np, np.array([1.0, 2.0]), np.array([3.0, 2.0]), rate=0.5, factor=2.0)
     assert out.tolist() == [3.5, 3.0]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_gradients_of_no_rows_are_zero(backend):
+    x = xpnn.tensor(np.empty((0, 5), np.float32), backend=backend)
+    vectors = [xpnn.tensor(np.ones(5, np.float32), backend=backend, requires_grad=True) for _ in range(2)]
+    stats = [xpnn.tensor(np.ones(5, np.float32), backend=backend) for _ in range(2)]
+    out = ops.batch_norm_inference(x, *vectors, *stats)
+    out.sum().backward()
+    assert [v.grad.numpy().tolist() for v in vectors] == [[0.0] * 5] * 2
