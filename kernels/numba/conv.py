@@ -114,78 +114,13 @@ def product(a, place, m0, m1, taps, K, I, panels, O, width, groups, bias, z, z0,
             for k in range(0, K, DEEP):
                 end = min(K, k + DEEP)
                 last = (2 if positive else 1) if end == K else 0
+                rest = a, place, m0, m1, taps, k, end, at, panels, b, width, bias, n, count, z, z0, pitch, last
                 if width == WIDE * lanes:
-                    tile = zeros_wide(z)
-                    strip(
-                        tile,
-                        LOW,
-                        a,
-                        place,
-                        m0,
-                        m1,
-                        taps,
-                        k,
-                        end,
-                        at,
-                        panels,
-                        b,
-                        width,
-                        bias,
-                        n,
-                        count,
-                        z,
-                        z0,
-                        pitch,
-                        last,
-                    )
+                    strip(zeros_wide(z), LOW, *rest)
                 elif MIDDLE < WIDE and width == MIDDLE * lanes:
-                    tile = zeros_middle(z)
-                    strip(
-                        tile,
-                        TALL,
-                        a,
-                        place,
-                        m0,
-                        m1,
-                        taps,
-                        k,
-                        end,
-                        at,
-                        panels,
-                        b,
-                        width,
-                        bias,
-                        n,
-                        count,
-                        z,
-                        z0,
-                        pitch,
-                        last,
-                    )
+                    strip(zeros_middle(z), TALL, *rest)
                 else:
-                    tile = zeros_narrow(z)
-                    strip(
-                        tile,
-                        TALL,
-                        a,
-                        place,
-                        m0,
-                        m1,
-                        taps,
-                        k,
-                        end,
-                        at,
-                        panels,
-                        b,
-                        width,
-                        bias,
-                        n,
-                        count,
-                        z,
-                        z0,
-                        pitch,
-                        last,
-                    )
+                    strip(zeros_narrow(z), TALL, *rest)
             b += K * width
 
 

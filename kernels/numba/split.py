@@ -15,11 +15,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
 
-from xpnn_kernels.numba import threads as pool
+from xpnn_kernels.numba import threads as _pool  # noqa: F401 - says how the pool's threads wait, before there is one
 from xpnn_kernels.numba.jit import FLAGS, Kernel, Part, options
 from xpnn_kernels.numba.simd import INT, WORD
 
-assert pool.SPIN  # how the pool's threads wait is set before there is one
 _launch_threads()  # what is compiled, or comes from the disk, calls it by its name
 
 BYTES, VOID = ir.IntType(8).as_pointer(), ir.VoidType()
@@ -72,15 +71,13 @@ def split(typing, body, threads, arguments):
     return types.void(body, INT, arguments), generate
 
 
-def on_threads(function=None, *, fastmath=FLAGS):
+def on_threads(function):
     """A kernel of (thread, threads, ...), which Python calls without `thread`; a kernel calls it as it is written."""
-    if function is None:
-        return lambda f: on_threads(f, fastmath=fastmath)
-    body = Part(function, options(fastmath))
+    body = Part(function, options(FLAGS))
 
     def entry(threads, *arguments):
         split(body, threads, arguments)
 
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(entry, name, getattr(function, name))
-    return Kernel(entry, options(fastmath), body)
+    return Kernel(entry, options(FLAGS), body)

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import repeat
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -98,12 +98,19 @@ def _function(function: Any, depth: int, places: Places) -> Iterator[Any]:
         return
     if _ours(function):
         return
-    cells = partial(map, attrgetter("cell_contents"), function.__closure__ or ())
+    cells = partial(map, _content, function.__closure__ or ())
     yield from _each(_read(places, cells), depth, places)
     defaults = _read(places, lambda: (function.__defaults__, function.__kwdefaults__))
     yield from _each(defaults, depth + 1, places)
     known = partial(map, function.__globals__.get, function.__code__.co_names, repeat(_ABSENT))
     yield from _each([value for value in _read(places, known) if value is not _ABSENT], depth, places)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # the variable was deleted, or has no value yet
+        return _ABSENT
 
 
 def _arguments(function: partial[Any]) -> tuple[Any, ...]:
