@@ -100,6 +100,7 @@ def _record(name: str, infer: Any, forward: Any, backward: Any, kind: str) -> Op
                 for shape, window, stride, padding in (
                     ((2, 4, 6, 3), (2, 2), (2, 2), none),
                     ((2, 7, 5, 17), (2, 2), (2, 2), none),  # pixels that no window reaches
+                    ((2, 5, 6, 3), (2, 3), (3, 3), ((1, 0), (2, 1))),  # windows apart, cut by the border
                     ((2, 7, 8, 5), (3, 3), (2, 2), one),  # overlapping
                     ((1, 5, 7, 70), (3, 2), (1, 3), ((2, 0), (0, 1))),  # more columns apart than wide
                     ((2, 1, 9, 4), (1, 4), (1, 2), ((0, 0), (2, 1))),
