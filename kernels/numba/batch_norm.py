@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba import columns
+from xpnn_kernels.numba import columns, stream
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.split import on_threads
 
@@ -57,7 +57,7 @@ def moments(thread, threads, x, means, squares):
 @on_threads
 def line(thread, threads, x, mean, a, b, y):
     R = len(x)
-    columns.line(x, mean, a, b, thread * R // threads, (thread + 1) * R // threads, y)
+    columns.line(x, mean, a, b, thread * R // threads, (thread + 1) * R // threads, y, stream.large(y))
 
 
 @on_threads
@@ -69,4 +69,5 @@ def sums(thread, threads, x, dy, mean, plain, slanted):
 @on_threads
 def line_back(thread, threads, x, dy, mean, a, b, slope, dx):
     R = len(x)
-    columns.line_back(x, dy, mean, a, b, slope, thread * R // threads, (thread + 1) * R // threads, dx)
+    r0, r1 = thread * R // threads, (thread + 1) * R // threads
+    columns.line_back(x, dy, mean, a, b, slope, r0, r1, dx, stream.large(dx))

@@ -8,24 +8,24 @@
 Nothing else moves, so all are bound by memory, and each thread has a share of the rows. A mean far from 0 costs no
 digits: x is taken relative to a row of it, a block of rows is summed twice while it is in L1, and blocks and threads
 are put together as Chan, Golub and LeVeque (The American Statistician 37, 1983) do. A register tile holds WIDE vectors
-of columns while there are so many, then one.
+of columns while there are so many, then PAIR, then one; rows of less than a line of the cache cost twice as much.
 """
 
 from __future__ import annotations
 
-from xpnn_kernels.numba import simd, vector
+from xpnn_kernels.numba import simd, stream, vector
 from xpnn_kernels.numba import simd_math as _  # noqa: F401 - + - * of tiles
 from xpnn_kernels.numba.jit import kernel
 
-WIDE = 4 if simd.REGISTERS == 32 else 2
+WIDE, PAIR = 8, 2
 BLOCK = 64
-zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, 1)
+zeros_wide, zeros_pair, zeros_one = simd.zeros(1, WIDE), simd.zeros(1, PAIR), simd.zeros(1, 1)
 
 
 @kernel
 def _height(C):
     """So many rows at a time: a few KB, so that memory is read as it lies, and what is read twice is in L1."""
-    return max(1, min(BLOCK, 2048 // C))
+    return max(1, min(BLOCK, 4096 // C))
 
 
 @kernel
@@ -54,13 +54,21 @@ def moments(x, first, r0, r1, mean, squares):
     """Of the rows r0..r1 of x (R, C): the mean, and the sum of squares about it, (C,). first: a row with numbers of
     the size that is to be expected."""
     lanes, C = simd.WIDTH // x.itemsize, x.shape[1]
-    height, wide = _height(C), C - C % (WIDE * lanes)
+    height = _height(C)
     for r in range(r0, r1, height):
         end = min(r + height, r1)
-        for c in range(0, wide, WIDE * lanes):
-            _moments(zeros_wide(x), x, first, r0, r, end, c, WIDE * lanes, mean, squares)
-        for c in range(wide, C, lanes):
-            _moments(zeros_narrow(x), x, first, r0, r, end, c, C - c, mean, squares)
+        c = 0
+        while c < C:
+            left = C - c
+            if left >= WIDE * lanes:
+                _moments(zeros_wide(x), x, first, r0, r, end, c, WIDE * lanes, mean, squares)
+                c += WIDE * lanes
+            elif left >= PAIR * lanes:
+                _moments(zeros_pair(x), x, first, r0, r, end, c, PAIR * lanes, mean, squares)
+                c += PAIR * lanes
+            else:
+                _moments(zeros_one(x), x, first, r0, r, end, c, left, mean, squares)
+                c += lanes
     for c in range(C):
         mean[c] += x[first, c]
 
@@ -85,59 +93,88 @@ def _sums(tile, x, dy, mean, new, r, end, c, count, plain, slanted):
 def sums(x, dy, mean, r0, r1, plain, slanted):
     """plain (C,) = the sum of dy over the rows r0..r1, slanted (C,) that of dy (x - mean)."""
     lanes, C = simd.WIDTH // x.itemsize, x.shape[1]
-    height, wide = _height(C), C - C % (WIDE * lanes)
+    height = _height(C)
     for c in range(C if r0 == r1 else 0):
         plain[c] = slanted[c] = 0
     for r in range(r0, r1, height):
         end = min(r + height, r1)
-        for c in range(0, wide, WIDE * lanes):
-            _sums(zeros_wide(x), x, dy, mean, r == r0, r, end, c, WIDE * lanes, plain, slanted)
-        for c in range(wide, C, lanes):
-            _sums(zeros_narrow(x), x, dy, mean, r == r0, r, end, c, C - c, plain, slanted)
+        c = 0
+        while c < C:
+            left = C - c
+            if left >= WIDE * lanes:
+                _sums(zeros_wide(x), x, dy, mean, r == r0, r, end, c, WIDE * lanes, plain, slanted)
+                c += WIDE * lanes
+            elif left >= PAIR * lanes:
+                _sums(zeros_pair(x), x, dy, mean, r == r0, r, end, c, PAIR * lanes, plain, slanted)
+                c += PAIR * lanes
+            else:
+                _sums(zeros_one(x), x, dy, mean, r == r0, r, end, c, left, plain, slanted)
+                c += lanes
 
 
 @kernel
-def _line(tile, x, mean, a, b, r, end, c, count, y):
+def _line(tile, x, mean, a, b, r, end, c, count, y, past):
     C = x.shape[1]
     middle, factor = simd.load(tile, mean, c, 0, 1, count), simd.load(tile, a, c, 0, 1, count)
     term = simd.load(tile, b, c, 0, 1, count)
     for i in range(r, end):
         at = i * C + c
-        simd.store((simd.load(tile, x, at, 0, 1, count) - middle) * factor + term, y, at, 0, 1, count)
+        stream.store((simd.load(tile, x, at, 0, 1, count) - middle) * factor + term, y, at, count, past)
 
 
 @kernel
-def line(x, mean, a, b, r0, r1, y):
-    """y = a (x - mean) + b in the rows r0..r1; mean, a, b (C,). Backwards: the last that was read is in the cache."""
+def line(x, mean, a, b, r0, r1, y, past):
+    """y = a (x - mean) + b in the rows r0..r1; mean, a, b (C,). past: see `stream`.
+
+    Backwards: the last that was read is in the cache.
+    """
     lanes, C = simd.WIDTH // x.itemsize, x.shape[1]
-    height, wide = _height(C), C - C % (WIDE * lanes)
+    height = _height(C)
     for end in range(r1, r0, -height):
         r = max(r0, end - height)
-        for c in range(0, wide, WIDE * lanes):
-            _line(zeros_wide(x), x, mean, a, b, r, end, c, WIDE * lanes, y)
-        for c in range(wide, C, lanes):
-            _line(zeros_narrow(x), x, mean, a, b, r, end, c, C - c, y)
+        c = 0
+        while c < C:
+            left = C - c
+            if left >= WIDE * lanes:
+                _line(zeros_wide(x), x, mean, a, b, r, end, c, WIDE * lanes, y, past)
+                c += WIDE * lanes
+            elif left >= PAIR * lanes:
+                _line(zeros_pair(x), x, mean, a, b, r, end, c, PAIR * lanes, y, past)
+                c += PAIR * lanes
+            else:
+                _line(zeros_one(x), x, mean, a, b, r, end, c, left, y, past)
+                c += lanes
+    stream.settle()
 
 
 @kernel
-def _line_back(tile, x, dy, mean, a, b, slope, r, end, c, count, dx):
+def _line_back(tile, x, dy, mean, a, b, slope, r, end, c, count, dx, past):
     C = x.shape[1]
     middle, factor = simd.load(tile, mean, c, 0, 1, count), simd.load(tile, a, c, 0, 1, count)
     term, slant = simd.load(tile, b, c, 0, 1, count), simd.load(tile, slope, c, 0, 1, count)
     for i in range(r, end):
         at = i * C + c
         far = simd.load(tile, x, at, 0, 1, count) - middle
-        simd.store(simd.load(tile, dy, at, 0, 1, count) * factor + (far * slant + term), dx, at, 0, 1, count)
+        stream.store(simd.load(tile, dy, at, 0, 1, count) * factor + (far * slant + term), dx, at, count, past)
 
 
 @kernel
-def line_back(x, dy, mean, a, b, slope, r0, r1, dx):
+def line_back(x, dy, mean, a, b, slope, r0, r1, dx, past):
     """dx = a dy + slope (x - mean) + b in the rows r0..r1; mean, a, b, slope (C,)."""
     lanes, C = simd.WIDTH // x.itemsize, x.shape[1]
-    height, wide = _height(C), C - C % (WIDE * lanes)
-    for end in range(r1, r0, -height):
-        r = max(r0, end - height)
-        for c in range(0, wide, WIDE * lanes):
-            _line_back(zeros_wide(x), x, dy, mean, a, b, slope, r, end, c, WIDE * lanes, dx)
-        for c in range(wide, C, lanes):
-            _line_back(zeros_narrow(x), x, dy, mean, a, b, slope, r, end, c, C - c, dx)
+    height = _height(C)
+    for r in range(r0, r1, height):
+        end = min(r + height, r1)
+        c = 0
+        while c < C:
+            left = C - c
+            if left >= WIDE * lanes:
+                _line_back(zeros_wide(x), x, dy, mean, a, b, slope, r, end, c, WIDE * lanes, dx, past)
+                c += WIDE * lanes
+            elif left >= PAIR * lanes:
+                _line_back(zeros_pair(x), x, dy, mean, a, b, slope, r, end, c, PAIR * lanes, dx, past)
+                c += PAIR * lanes
+            else:
+                _line_back(zeros_one(x), x, dy, mean, a, b, slope, r, end, c, left, dx, past)
+                c += lanes
+    stream.settle()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba import columns
+from xpnn_kernels.numba import columns, stream
 from xpnn_kernels.numba.split import on_threads
 
 
@@ -35,7 +35,7 @@ def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y, spaces):
             mean[n, g], rstd[n, g] = mu, 1 / math.sqrt(spread / (P * D) + eps)
             for c in range(g * D, g * D + D):
                 means[c], a[c] = mu, gamma[c] * rstd[n, g]
-        columns.line(x[n], means, a, beta, 0, P, y[n])
+        columns.line(x[n], means, a, beta, 0, P, y[n], stream.large(y))
 
 
 @on_threads
@@ -65,4 +65,4 @@ def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas, spa
                 b[c] = -factor * total / (P * D)
                 slope[c] = -factor * factor * inner / (P * D)
         if len(dx):
-            columns.line_back(x[n], dy[n], means, a, b, slope, 0, P, dx[n])
+            columns.line_back(x[n], dy[n], means, a, b, slope, 0, P, dx[n], stream.large(dx))

@@ -11,68 +11,102 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba import simd, vector
+from xpnn_kernels.numba import simd, stream, vector
 from xpnn_kernels.numba import simd_math as _  # noqa: F401 - + - * of tiles
+from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.split import on_threads
 
 WIDE = 4
 zeros_wide = simd.zeros(1, WIDE)
 
 
+@kernel
+def _less(tile, x, i, left, middle):
+    """x - middle, 0 in the lanes beyond `left`."""
+    return vector.only(simd.load(tile, x, i, 0, 1, left) - middle, left, 0)
+
+
+@kernel
+def _scaled(tile, gamma, c, left):
+    """The tile times gamma, if there is one."""
+    return tile * simd.load(tile, gamma, c, 0, 1, left) if gamma.size else tile
+
+
+@kernel
+def _normal(tile, x, gamma, beta, start, c, left, middle, factor, y, past):
+    h = _scaled(vector.scale(simd.load(tile, x, start + c, 0, 1, left) - middle, factor), gamma, c, left)
+    if beta.size:
+        h = h + simd.load(tile, beta, c, 0, 1, left)
+    stream.store(h, y, start + c, left, past)
+
+
 @on_threads
 def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y):
     """gamma, beta (C,), or (0,) for 1 and 0; mean, rstd (R,)."""
     tile, (R, C) = zeros_wide(x), x.shape
-    step = WIDE * simd.WIDTH // x.itemsize
-    one = vector.full(tile, 1)
+    step = simd.span(tile)
+    whole, past = C - C % step, stream.large(y)
     for r in range(thread * R // threads, (thread + 1) * R // threads):
-        start, end = r * C, r * C + C
+        start, end, left = r * C, r * C + whole, C - whole
         first = vector.full(tile, x[r, 0])  # a mean far from 0 costs no digits
-        total = tile
+        total = _less(tile, x, end, left, first) if left else tile
         for i in range(start, end, step):
-            total = total + vector.only(simd.load(tile, x, i, 0, 1, end - i) - first, end - i, 0)
-        shifted = vector.total(total) / C
-        mu, total = x[r, 0] + shifted, tile
+            total = total + _less(tile, x, i, step, first)
+        mu = x[r, 0] + vector.total(total) / C
         middle = vector.full(tile, mu)
+        far = _less(tile, x, end, left, middle) if left else tile
+        total = far * far
         for i in range(start, end, step):
-            far = vector.only(simd.load(tile, x, i, 0, 1, end - i) - middle, end - i, 0)
+            far = _less(tile, x, i, step, middle)
             total = total + far * far
         factor = 1 / math.sqrt(vector.total(total) / C + eps)
         mean[r], rstd[r] = mu, factor
-        for i in range(start, end, step):
-            left = end - i
-            h = vector.scale(simd.load(tile, x, i, 0, 1, left) - middle, factor)
-            g = simd.load(tile, gamma, i - start, 0, 1, left) if gamma.size else one
-            b = simd.load(tile, beta, i - start, 0, 1, left) if beta.size else tile
-            simd.store(h * g + b, y, i, 0, 1, left)
+        for c in range(0, whole, step):
+            _normal(tile, x, gamma, beta, start, c, step, middle, factor, y, past)
+        if left:
+            _normal(tile, x, gamma, beta, start, whole, left, middle, factor, y, past)
+    stream.settle()
+
+
+@kernel
+def _gather(tile, x, dy, gamma, start, c, left, middle, factor, dgamma, dbeta):
+    """(dy gamma, dy gamma h) of a stretch of a row, h = (x - mean) rstd; 0 in the lanes beyond `left`."""
+    d = simd.load(tile, dy, start + c, 0, 1, left)
+    slope = d * vector.scale(_less(tile, x, start + c, left, middle), factor)
+    simd.store(simd.load(tile, dgamma, c, 0, 1, left) + slope, dgamma, c, 0, 1, left)
+    simd.store(simd.load(tile, dbeta, c, 0, 1, left) + d, dbeta, c, 0, 1, left)
+    return _scaled(d, gamma, c, left), _scaled(slope, gamma, c, left)
+
+
+@kernel
+def _give_back(tile, x, dy, gamma, start, c, left, middle, factor, plain, slanted, dx, past):
+    """dx = rstd (dy gamma - plain - h slanted)"""
+    dh = _scaled(simd.load(tile, dy, start + c, 0, 1, left), gamma, c, left)
+    h = vector.scale(simd.load(tile, x, start + c, 0, 1, left) - middle, factor)
+    stream.store(vector.scale(dh - plain - vector.scale(h, slanted), factor), dx, start + c, left, past)
 
 
 @on_threads
 def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas):
     """dgammas, dbetas (threads, C) are of a thread's rows alone; dx may be empty: not wanted."""
     tile, (R, C), dgamma, dbeta = zeros_wide(x), x.shape, dgammas[thread], dbetas[thread]
-    step = WIDE * simd.WIDTH // x.itemsize
-    one = vector.full(tile, 1)
-    for i in range(0, C, step):
-        simd.store(tile, dgamma, i, 0, 1, C - i)
-        simd.store(tile, dbeta, i, 0, 1, C - i)
+    step = simd.span(tile)
+    whole, past = C - C % step, stream.large(dx)
+    for c in range(C):
+        dgamma[c] = dbeta[c] = 0
     for r in range(thread * R // threads, (thread + 1) * R // threads):
-        start, end = r * C, r * C + C
-        middle, factor = vector.full(tile, mean[r]), rstd[r]
-        total, inner = tile, tile
-        for i in range(start, end, step):
-            left, c = end - i, i - start
-            d = simd.load(tile, dy, i, 0, 1, left)
-            h = vector.scale(simd.load(tile, x, i, 0, 1, left) - middle, factor)
-            slope = d * h
-            simd.store(simd.load(tile, dgamma, c, 0, 1, left) + slope, dgamma, c, 0, 1, left)
-            simd.store(simd.load(tile, dbeta, c, 0, 1, left) + d, dbeta, c, 0, 1, left)
-            g = simd.load(tile, gamma, c, 0, 1, left) if gamma.size else one
-            total, inner = total + d * g, inner + vector.only(slope * g, left, 0)
+        start, left = r * C, C - whole
+        middle, factor, total, inner = vector.full(tile, mean[r]), rstd[r], tile, tile
+        for c in range(0, whole, step):
+            dh, slope = _gather(tile, x, dy, gamma, start, c, step, middle, factor, dgamma, dbeta)
+            total, inner = total + dh, inner + slope
+        if left:
+            dh, slope = _gather(tile, x, dy, gamma, start, whole, left, middle, factor, dgamma, dbeta)
+            total, inner = total + dh, inner + slope
         plain, slanted = vector.full(tile, vector.total(total) / C), vector.total(inner) / C
-        for i in range(start, end if len(dx) else start, step):
-            left = end - i
-            g = simd.load(tile, gamma, i - start, 0, 1, left) if gamma.size else one
-            dh = simd.load(tile, dy, i, 0, 1, left) * g
-            h = vector.scale(simd.load(tile, x, i, 0, 1, left) - middle, factor)
-            simd.store(vector.scale(dh - plain - vector.scale(h, slanted), factor), dx, i, 0, 1, left)
+        if len(dx):
+            for c in range(0, whole, step):
+                _give_back(tile, x, dy, gamma, start, c, step, middle, factor, plain, slanted, dx, past)
+            if left:
+                _give_back(tile, x, dy, gamma, start, whole, left, middle, factor, plain, slanted, dx, past)
+    stream.settle()

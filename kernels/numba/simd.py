@@ -117,6 +117,12 @@ def scratch(vectors):
 
 
 @intrinsic
+def span(typing, tile):
+    """How many elements a row of the tile has: a constant, where the array's `itemsize` is not one for LLVM."""
+    return INT(tile), lambda context, builder, signature, values: WORD(tile.columns * tile.lanes)
+
+
+@intrinsic
 def load(typing, tile, array, index, stride, rows, count):
     """A tile like `tile`, of which only the type matters."""
     return tile(tile, array, INT, INT, INT, INT), lambda context, builder, signature, values: _move(

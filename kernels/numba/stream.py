@@ -1,0 +1,68 @@
+"""Results too large to be in a cache when they are read: they are written past it, straight to memory.
+
+An ordinary store first reads the line that it changes, and pushes out of the cache what the kernel itself still reads.
+Measured on two cores with 32 MB of L3: batch normalisation of 11 MB, forward and backward, 4.9 ms with ordinary
+stores, 3.9 with these.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from xpnn_kernels.numba import edge
+from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.simd import I32, INT, WIDTH, WORD, _start, _unpack
+
+LARGE = 1 << 22
+"""Bytes: what the cores of a server have of a shared cache, each for itself."""
+
+
+LINE = 64
+"""Bytes of a line of the cache."""
+
+
+@kernel
+def large(y):
+    """Are all rows of y, along its last axis, to be written past the caches? They must begin on lines."""
+    row = y.shape[-1] * y.itemsize
+    return y.size * y.itemsize >= LARGE and y.ctypes.data % LINE == 0 and row % LINE == 0
+
+
+@intrinsic
+def store(typing, tile, array, index, count, past):
+    """As `simd.store` of a tile of one row; past the caches if `past`, where it is whole and has whole lines of the
+    cache: halves cost four times as much as ordinary stores."""
+
+    def generate(context, builder, signature, values):
+        value, target, at, left, wanted = values
+        vectors, start = _unpack(builder, tile, value), _start(context, builder, array, target, at)
+        whole = builder.icmp_signed(">=", left, WORD(tile.columns * tile.lanes))
+        wanted = wanted if tile.columns * WIDTH % LINE == 0 else wanted.type(0)
+
+        def place(c):
+            return builder.gep(start, [WORD(c * tile.lanes)])
+
+        with builder.if_else(builder.and_(wanted, whole)) as (then, otherwise):
+            with then:
+                for c, v in enumerate(vectors):
+                    done = builder.store(v, builder.bitcast(place(c), tile.vector.as_pointer()), align=WIDTH)
+                    done.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
+            with otherwise:
+                rest = [builder.sub(left, WORD(c * tile.lanes)) for c in range(tile.columns)]
+                edge.move(builder, tile, tile.vector, vectors, whole, place, rest.__getitem__)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, INT, INT, types.boolean), generate
+
+
+@intrinsic
+def settle(typing):
+    """Other threads see what was written past the caches: to be called before a kernel returns."""
+
+    def generate(context, builder, signature, values):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
