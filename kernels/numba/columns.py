@@ -36,6 +36,7 @@ def _moments(tile, x, first, r0, r, end, c, count, mean, squares):
     total = tile
     for i in range(r, end):
         total = total + (simd.load(tile, x, i * C + c, 0, 1, count) - shift)
+        stream.ahead(tile, x, i * C + c + stream.AHEAD)
     here, spread = vector.scale(total, 1 / (end - r)), tile
     for i in range(r, end):
         far = (simd.load(tile, x, i * C + c, 0, 1, count) - shift) - here
@@ -79,9 +80,12 @@ def _sums(tile, x, dy, mean, new, r, end, c, count, plain, slanted):
     middle = simd.load(tile, mean, c, 0, 1, count)
     total, inner = tile, tile
     for i in range(r, end):
-        d = simd.load(tile, dy, i * C + c, 0, 1, count)
+        at = i * C + c
+        d = simd.load(tile, dy, at, 0, 1, count)
         total = total + d
-        inner = inner + d * (simd.load(tile, x, i * C + c, 0, 1, count) - middle)
+        inner = inner + d * (simd.load(tile, x, at, 0, 1, count) - middle)
+        stream.ahead(tile, x, at + stream.AHEAD)
+        stream.ahead(tile, dy, at + stream.AHEAD)
     if not new:
         total = simd.load(tile, plain, c, 0, 1, count) + total
         inner = simd.load(tile, slanted, c, 0, 1, count) + inner
@@ -120,18 +124,16 @@ def _line(tile, x, mean, a, b, r, end, c, count, y, past):
     for i in range(r, end):
         at = i * C + c
         stream.store((simd.load(tile, x, at, 0, 1, count) - middle) * factor + term, y, at, count, past)
+        stream.ahead(tile, x, at + stream.AHEAD)
 
 
 @kernel
 def line(x, mean, a, b, r0, r1, y, past):
-    """y = a (x - mean) + b in the rows r0..r1; mean, a, b (C,). past: see `stream`.
-
-    Backwards: the last that was read is in the cache.
-    """
+    """y = a (x - mean) + b in the rows r0..r1; mean, a, b (C,). past: see `stream`."""
     lanes, C = simd.WIDTH // x.itemsize, x.shape[1]
     height = _height(C)
-    for end in range(r1, r0, -height):
-        r = max(r0, end - height)
+    for r in range(r0, r1, height):
+        end = min(r + height, r1)
         c = 0
         while c < C:
             left = C - c
@@ -155,6 +157,8 @@ def _line_back(tile, x, dy, mean, a, b, slope, r, end, c, count, dx, past):
     for i in range(r, end):
         at = i * C + c
         far = simd.load(tile, x, at, 0, 1, count) - middle
+        stream.ahead(tile, x, at + stream.AHEAD)
+        stream.ahead(tile, dy, at + stream.AHEAD)
         stream.store(simd.load(tile, dy, at, 0, 1, count) * factor + (far * slant + term), dx, at, count, past)
 
 

@@ -52,6 +52,7 @@ def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y):
         total = _less(tile, x, end, left, first) if left else tile
         for i in range(start, end, step):
             total = total + _less(tile, x, i, step, first)
+            stream.ahead(tile, x, i + stream.AHEAD)
         mu = x[r, 0] + vector.total(total) / C
         middle = vector.full(tile, mu)
         far = _less(tile, x, end, left, middle) if left else tile
@@ -71,8 +72,11 @@ def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y):
 @kernel
 def _gather(tile, x, dy, gamma, start, c, left, middle, factor, dgamma, dbeta):
     """(dy gamma, dy gamma h) of a stretch of a row, h = (x - mean) rstd; 0 in the lanes beyond `left`."""
-    d = simd.load(tile, dy, start + c, 0, 1, left)
-    slope = d * vector.scale(_less(tile, x, start + c, left, middle), factor)
+    at = start + c
+    d = simd.load(tile, dy, at, 0, 1, left)
+    slope = d * vector.scale(_less(tile, x, at, left, middle), factor)
+    stream.ahead(tile, x, at + stream.AHEAD)
+    stream.ahead(tile, dy, at + stream.AHEAD)
     simd.store(simd.load(tile, dgamma, c, 0, 1, left) + slope, dgamma, c, 0, 1, left)
     simd.store(simd.load(tile, dbeta, c, 0, 1, left) + d, dbeta, c, 0, 1, left)
     return _scaled(d, gamma, c, left), _scaled(slope, gamma, c, left)

@@ -11,7 +11,7 @@ Windows that do not overlap send dy once to each of their pixels, without sums. 
 
 from __future__ import annotations
 
-from xpnn_kernels.numba import simd, vector
+from xpnn_kernels.numba import simd, stream, vector
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.split import on_threads
 
@@ -33,11 +33,12 @@ def _read(tile, x, at):
 
 
 @kernel
-def _gather(tile, step, kind, x, y, first, shape, r0, r1, c0, c1):
+def _gather(tile, kind, x, y, first, shape, r0, r1, c0, c1):
     """The rows r0..r1 of y (a row is n OH + oh), channels c0..c1."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
+    step, past = simd.span(tile), stream.large(y)
     for row in range(r0, r1):
         image, h = row // OH * H, row % OH * SH - top
         h0, h1 = max(h, 0), min(h + KH, H)
@@ -53,60 +54,67 @@ def _gather(tile, step, kind, x, y, first, shape, r0, r1, c0, c1):
                     for i in range(h0, h1):
                         for j in range(w0, w1):
                             v = _read(tile, x, ((image + i) * W + j) * C + c)
+                            stream.ahead(tile, x, ((image + i + SH) * W + j) * C + c)
                             code = vector.code_of_larger(v, best, (i - h) * KW + (j - w), code)
                             best = vector.larger(v, best)
-                    simd.store(best, y, at, 0, 1, c1 - c)
+                    stream.store(best, y, at, c1 - c, past)
                     vector.store_codes(code, first, at, c1 - c)
                 else:
                     total = tile
                     for i in range(h0, h1):
                         for j in range(w0, w1):
                             total = vector.add(total, _read(tile, x, ((image + i) * W + j) * C + c))
-                    simd.store(vector.scale(total, share), y, at, 0, 1, c1 - c)
+                            stream.ahead(tile, x, ((image + i + SH) * W + j) * C + c)
+                    stream.store(vector.scale(total, share), y, at, c1 - c, past)
 
 
 @kernel
-def _clear(tile, step, dx, row, w0, w1, c0, c1):
+def _clear(tile, dx, row, w0, w1, c0, c1, past):
     _, _, W, C = dx.shape
+    step = simd.span(tile)
     for w in range(w0, w1):
         for c in range(c0, c1, step):
-            simd.store(tile, dx, (row * W + w) * C + c, 0, 1, c1 - c)
+            stream.store(tile, dx, (row * W + w) * C + c, c1 - c, past)
 
 
 @kernel
-def _send(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
+def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
     """The rows r0..r1 of dx (a row is n H + h), where windows do not overlap."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
+    step, past = simd.span(tile), stream.large(dx)
     for row in range(r0, r1):
         h = row % H + top
         i, end = h // SH, 0
         if i < OH and h - i * SH < KH:
             rows = min(i * SH - top + KH, H) - max(i * SH - top, 0)
+            inner, start = _share(kind, rows, KW), (row // H * OH + i) * OW
             for j in range(OW):
                 a = j * SW - left
                 w0, w1 = max(a, 0), min(a + KW, W)
-                _clear(tile, step, dx, row, end, w0, c0, c1)
-                share, code = _share(kind, rows, w1 - w0), (h - i * SH) * KW - a
+                _clear(tile, dx, row, end, w0, c0, c1, past)
+                code = (h - i * SH) * KW - a
+                share = inner if w1 - w0 == KW else _share(kind, rows, w1 - w0)
                 for c in range(c0, c1, step):
-                    at = ((row // H * OH + i) * OW + j) * C + c
+                    at = (start + j) * C + c
                     d = _read(tile, dy, at)
                     if kind != LARGEST:
                         d = vector.scale(d, share)
                     for w in range(w0, w1):
                         v = vector.where_code(d, first, at, first.size - at, code + w) if kind == LARGEST else d
-                        simd.store(v, dx, (row * W + w) * C + c, 0, 1, c1 - c)
+                        stream.store(v, dx, (row * W + w) * C + c, c1 - c, past)
                 end = w1
-        _clear(tile, step, dx, row, end, W, c0, c1)
+        _clear(tile, dx, row, end, W, c0, c1, past)
 
 
 @kernel
-def _collect(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
+def _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
     """The rows r0..r1 of dx, where windows overlap."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
+    step, past = simd.span(tile), stream.large(dx)
     for row in range(r0, r1):
         image, h = row // H * OH, row % H + top
         i0, i1 = max(0, (h - KH + SH) // SH), min(OH, h // SH + 1)
@@ -129,15 +137,15 @@ def _collect(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
                             columns = min(j * SW - left + KW, W) - max(j * SW - left, 0)
                             d = vector.scale(d, _share(kind, rows, columns))
                         total = vector.add(total, d)
-                simd.store(total, dx, (row * W + w - left) * C + c, 0, 1, c1 - c)
+                stream.store(total, dx, (row * W + w - left) * C + c, c1 - c, past)
 
 
 @kernel
-def _give_back(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1):
+def _give_back(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
     if shape[2] >= shape[0] and shape[3] >= shape[1]:
-        _send(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1)
+        _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1)
     else:
-        _collect(tile, step, kind, dy, first, dx, shape, r0, r1, c0, c1)
+        _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1)
 
 
 @on_threads
@@ -147,9 +155,10 @@ def forward(thread, threads, kind, x, y, first, shape):
     r0, r1 = thread * rows // threads, (thread + 1) * rows // threads
     wide = C - C % (WIDE * lanes)
     if wide:
-        _gather(zeros_wide(y), WIDE * lanes, kind, x, y, first, shape, r0, r1, 0, wide)
+        _gather(zeros_wide(y), kind, x, y, first, shape, r0, r1, 0, wide)
     if wide < C:
-        _gather(zeros_narrow(y), lanes, kind, x, y, first, shape, r0, r1, wide, C)
+        _gather(zeros_narrow(y), kind, x, y, first, shape, r0, r1, wide, C)
+    stream.settle()
 
 
 @on_threads
@@ -158,6 +167,7 @@ def backward(thread, threads, kind, dy, first, dx, shape):
     r0, r1 = thread * rows // threads, (thread + 1) * rows // threads
     wide = C - C % (WIDE * lanes)
     if wide:
-        _give_back(zeros_wide(dx), WIDE * lanes, kind, dy, first, dx, shape, r0, r1, 0, wide)
+        _give_back(zeros_wide(dx), kind, dy, first, dx, shape, r0, r1, 0, wide)
     if wide < C:
-        _give_back(zeros_narrow(dx), lanes, kind, dy, first, dx, shape, r0, r1, wide, C)
+        _give_back(zeros_narrow(dx), kind, dy, first, dx, shape, r0, r1, wide, C)
+    stream.settle()

@@ -1,14 +1,15 @@
-"""Results too large to be in a cache when they are read: they are written past it, straight to memory.
+"""Arrays too large for a cache: what is read is asked for ahead, what is written goes past it, straight to memory.
 
 An ordinary store first reads the line that it changes, and pushes out of the cache what the kernel itself still reads.
-Measured on two cores with 32 MB of L3: batch normalisation of 11 MB, forward and backward, 4.9 ms with ordinary
-stores, 3.9 with these.
+The machine guesses what will be read next, but not beyond a page. Measured on two cores with 32 MB of L3: batch
+normalisation of 11 MB, forward and backward, 4.9 ms with ordinary stores, 3.9 with these; average pooling of 9 MB
+1.7 ms, 1.3 past the caches, 0.95 when asked for ahead as well.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from xpnn_kernels.numba import edge
@@ -18,6 +19,9 @@ from xpnn_kernels.numba.simd import I32, INT, WIDTH, WORD, _start, _unpack
 LARGE = 1 << 22
 """Bytes: what the cores of a server have of a shared cache, each for itself."""
 
+
+AHEAD = 4096
+"""How many elements ahead of what is read to ask for more, where an array is read from end to end."""
 
 LINE = 64
 """Bytes of a line of the cache."""
@@ -55,6 +59,23 @@ def store(typing, tile, array, index, count, past):
         return context.get_dummy_value()
 
     return types.void(tile, array, INT, INT, types.boolean), generate
+
+
+@intrinsic
+def ahead(typing, tile, array, index):
+    """A tile of one row will be loaded from there soon. It may be outside of the array."""
+
+    def generate(context, builder, signature, values):
+        start = _start(context, builder, array, values[1], values[2])
+        place = ir.IntType(8).as_pointer()
+        ask = ir.FunctionType(ir.VoidType(), [place, I32, I32, I32])
+        ask = cgutils.get_or_insert_function(builder.module, ask, "llvm.prefetch.p0")
+        for at in range(0, tile.columns * WIDTH, LINE):
+            line = builder.bitcast(builder.gep(start, [WORD(at // tile.size)]), place)
+            builder.call(ask, [line, *map(I32, (0, 3, 1))])  # to read, to be kept, data
+        return context.get_dummy_value()
+
+    return types.void(tile, array, INT), generate
 
 
 @intrinsic
