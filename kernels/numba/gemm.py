@@ -2,7 +2,7 @@
 
 Split over M or N, never over K: every output is a sum in the same order of k, so that the result does not depend on
 the number of threads. A thread copies a block of a (PACKED bytes, in L2) to where strips of ROWS rows are walked in one
-direction, and for it piece by piece of b (DEPTH x a few vectors) to a panel that stays in L1. A register tile of sums,
+direction, and for it piece by piece of b to PANELS panels (DEPTH x a few vectors) of which the one in use is in L1. A register tile of sums,
 ROWS x COLUMNS vectors, then goes over both; bound by the multiply-add units.
 
 A single row or column is for `gemv`; with 2 to 8 rows the panel dominates.
@@ -23,32 +23,39 @@ from xpnn_kernels.numba.split import split
 
 ROWS, COLUMNS = (8, 3) if simd.REGISTERS == 32 else (6, 2)
 DEPTH = 256
-PACKED = 60 * 1024
+PANELS, PACKED = 4, 192 * 1024
 SMALL = 400_000  # multiply-adds below which one thread is faster
 
 zeros_narrow, zeros_wide = simd.zeros(ROWS, 1), simd.zeros(ROWS, COLUMNS)
 zeros_one, zeros_row, zeros_square = simd.zeros(1, 1), simd.zeros(1, COLUMNS), simd.zeros(0, 1)
-new_panel, new_block = simd.scratch(DEPTH * COLUMNS), simd.scratch(PACKED // simd.WIDTH + 1)
+new_panels, new_block = simd.scratch(PANELS * DEPTH * COLUMNS), simd.scratch(PACKED // simd.WIDTH + 1)
 
 
 @kernel
-def fill(row, square, b, k0, depth, n0, count, panel, width):
-    """panel[k, n] = b[k0 + k, n0 + n]: depth rows, count columns and then zeros."""
+def fill(row, square, b, k0, depth, n0, count, panels, width):
+    """panels[p, k, n] = b[k0 + k, n0 + p width + n]: depth rows, count columns and then zeros.
+
+    Several panels at once: rows of b may lie far apart, and memory gives more of a row for little.
+    """
     sk, sn = b.strides[0] // b.itemsize, b.strides[1] // b.itemsize
     start = k0 * sk + n0 * sn
     if sn == 1:
         for k in range(depth):
-            simd.store(simd.load(row, b, start + k * sk, 0, 1, count), panel, k * width, 0, 1, width)
+            for n in range(0, count, width):
+                part = simd.load(row, b, start + k * sk + n, 0, 1, count - n)
+                simd.store(part, panels, n * depth + k * width, 0, 1, width)
     elif sk == 1:
         lanes = width // COLUMNS
-        for n in range(0, width, lanes):
+        for n in range(0, -(-count // width) * width, lanes):
+            to = n // width * width * depth + n % width
             for k in range(0, depth, lanes):
                 part = simd.transpose(simd.load(square, b, start + n * sn + k, sn, count - n, depth - k))
-                simd.store(part, panel, k * width + n, width, depth - k, lanes)
+                simd.store(part, panels, to + k * width, width, depth - k, lanes)
     else:
-        for k in range(depth):
-            for n in range(width):
-                panel[k * width + n] = b[k0 + k, n0 + n] if n < count else 0
+        for n in range(-(-count // width) * width):
+            to = n // width * width * depth + n % width
+            for k in range(depth):
+                panels[to + k * width] = b[k0 + k, n0 + n] if n < count else 0
 
 
 @kernel
@@ -74,13 +81,13 @@ def pack(one, square, a, m0, m1, k0, depth, packed):
 
 
 @kernel
-def strips(tile, packed, m0, m1, depth, panel, width, c, n0, count, new):
-    """c[m0:m1, n0:n0 + count] (+)= packed @ panel; `tile` says how many vectors wide."""
+def strips(tile, packed, m0, m1, depth, panels, at, width, c, n0, count, new):
+    """c[m0:m1, n0:n0 + count] (+)= packed @ the panel from panels[at]; `tile` says how wide."""
     sc = c.strides[0] // c.itemsize
     for m in range(m0, m1, ROWS):
-        left, at = m1 - m, (m - m0) * depth
+        left, start = m1 - m, (m - m0) * depth
         sums = tile if new else simd.load(tile, c, m * sc + n0, sc, left, count)
-        sums = add_products(sums, packed, at, 1, ROWS, depth, panel, 0, width)
+        sums = add_products(sums, packed, start, 1, ROWS, depth, panels, at, width)
         simd.store(sums, c, m * sc + n0, sc, left, count)
 
 
@@ -96,19 +103,21 @@ def product(a, b, c, m0, m1, n0, n1, new):
     most = (PACKED // c.itemsize - lanes) // max(depth, 1) // ROWS * ROWS
     blocks = -(-(m1 - m0) // most)
     height = -(-(m1 - m0) // (blocks * ROWS)) * ROWS
-    panel, packed = new_panel(c), new_block(c)
+    panels, packed = new_panels(c), new_block(c)
     for m in range(m0, m1, height):
         end = min(m1, m + height)
         for k in range(0, max(K, 1), max(depth, 1)):
             here, fresh = min(depth, K - k), new and k == 0
             pack(zeros_one(c), zeros_square(c), a, m, end, k, here, packed)
-            for n in range(n0, n1, width):
-                count = min(width, n1 - n)
-                fill(zeros_row(c), zeros_square(c), b, k, here, n, count, panel, width)
-                if count > lanes:
-                    strips(zeros_wide(c), packed, m, end, here, panel, width, c, n, count, fresh)
-                else:
-                    strips(zeros_narrow(c), packed, m, end, here, panel, width, c, n, count, fresh)
+            for first in range(n0, n1, PANELS * width):
+                last = min(first + PANELS * width, n1)
+                fill(zeros_row(c), zeros_square(c), b, k, here, first, last - first, panels, width)
+                for n in range(first, last, width):
+                    at, count = (n - first) * here, last - n
+                    if count > lanes:
+                        strips(zeros_wide(c), packed, m, end, here, panels, at, width, c, n, count, fresh)
+                    else:
+                        strips(zeros_narrow(c), packed, m, end, here, panels, at, width, c, n, count, fresh)
 
 
 @kernel
