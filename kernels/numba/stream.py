@@ -23,6 +23,7 @@ LARGE = 1 << 22
 AHEAD = 4096
 """How many elements ahead of what is read to ask for more, where an array is read from end to end."""
 
+PLACE = ir.IntType(8).as_pointer()
 LINE = 64
 """Bytes of a line of the cache."""
 
@@ -61,21 +62,35 @@ def store(typing, tile, array, index, count, past):
     return types.void(tile, array, INT, INT, types.boolean), generate
 
 
+def _ask(builder, place):
+    prefetch = ir.FunctionType(ir.VoidType(), [PLACE, I32, I32, I32])
+    prefetch = cgutils.get_or_insert_function(builder.module, prefetch, "llvm.prefetch.p0")
+    builder.call(prefetch, [place, *map(I32, (0, 3, 1))])  # to read, to be kept, data
+
+
 @intrinsic
 def ahead(typing, tile, array, index):
     """A tile of one row will be loaded from there soon. It may be outside of the array."""
 
     def generate(context, builder, signature, values):
-        start = _start(context, builder, array, values[1], values[2])
-        place = ir.IntType(8).as_pointer()
-        ask = ir.FunctionType(ir.VoidType(), [place, I32, I32, I32])
-        ask = cgutils.get_or_insert_function(builder.module, ask, "llvm.prefetch.p0")
+        start = builder.bitcast(_start(context, builder, array, *values[1:]), PLACE)
         for at in range(0, tile.columns * WIDTH, LINE):
-            line = builder.bitcast(builder.gep(start, [WORD(at // tile.size)]), place)
-            builder.call(ask, [line, *map(I32, (0, 3, 1))])  # to read, to be kept, data
+            _ask(builder, builder.gep(start, [WORD(at)]))
         return context.get_dummy_value()
 
     return types.void(tile, array, INT), generate
+
+
+@intrinsic
+def line_ahead(typing, array, at):
+    """The line of the cache at so many bytes from the beginning of the array will be read soon."""
+
+    def generate(context, builder, signature, values):
+        start = builder.bitcast(_start(context, builder, array, values[0], WORD(0)), PLACE)
+        _ask(builder, builder.gep(start, values[1:]))
+        return context.get_dummy_value()
+
+    return types.void(array, INT), generate
 
 
 @intrinsic

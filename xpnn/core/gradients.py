@@ -56,7 +56,7 @@ class Gradients:
             self._grad = self.backend.empty(Spec(self.data.shape, self.data.dtype))
         recording, slot = active(), self._grad
         if recording is not None:
-            recording.guard(lambda: self._grad is slot)
+            recording.gradient_placed(self, slot)
         return slot
 
     def place_grad(self, slot: Array) -> None:

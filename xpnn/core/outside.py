@@ -10,7 +10,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from operator import is_
 from typing import Any
 
@@ -21,9 +21,10 @@ MOST = 64
 
 _PLAIN = (bool, int, float, complex, str, bytes, np.generic)
 _ABSENT = object()
+_END = (object(),)
 
 Places = list[tuple[Callable[[], Iterable[Any]], tuple[Any, ...]]]
-"""Where a look went: how to read what is there, and what was there."""
+"""Where a look went: how to read what is there, and what was there, with an end behind it."""
 
 
 class Look:
@@ -41,8 +42,7 @@ class Look:
     def same(self) -> bool:
         """Would a look see the same again?"""
         for read, held in self._places:
-            now = tuple(read())
-            if len(now) != len(held) or not all(map(is_, now, held)):
+            if not all(map(is_, chain(read(), _END), held)):  # one that is shorter or longer differs at an end
                 break
         else:
             return True
@@ -56,7 +56,7 @@ class Look:
 def _read(places: Places, read: Callable[[], Iterable[Any]]) -> tuple[Any, ...]:
     """What is at a place, which is remembered."""
     held = tuple(read())
-    places.append((read, held))
+    places.append((read, held + _END))
     return held
 
 

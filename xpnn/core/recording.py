@@ -55,12 +55,14 @@ class Recording:
         self._alive: list[Any] = []  # so that an id names one array as long as we record
         self._constants: set[int] = set()
         self._block: Array | None = None
-        self._guards: list[tuple[Callable[[], Any], Any]] = []
+        self._guards: dict[Callable[[], Any], Any] = {}
         self._looks: list[Look] = []
         self._modules: dict[int, tuple[Callable[[], list[Any]], list[Any]]] = {}
         self._changes = -1
         self._leaves: dict[int, tuple[Tensor, Array, bool]] = {}
         self._gradients: dict[int, Gradients] = {}
+        self._begun: list[tuple[Gradients, bool]] = []
+        self._slots: dict[int, tuple[Gradients, Array]] = {}
         self._marks: list[tuple[Gradients, bool]] = []
         self._versions: list[list[int]] = []
 
@@ -123,8 +125,9 @@ class Recording:
     # What tensors and modules report --------------------------------------------------------------------------------
 
     def guard(self, look: Callable[[], Any]) -> None:
-        """The step depends on what `look` gives."""
-        self._guards.append((look, look()))
+        """The step depends on what `look` gives, a bound method or a function of a module."""
+        if look not in self._guards:
+            self._guards[look] = look()
 
     def watch(self, *looks: Look) -> None:
         """The step depends on what these looks see."""
@@ -148,7 +151,11 @@ class Recording:
         """Whether a leaf has a gradient was asked; it matters unless the step itself decided it."""
         if id(t) not in self._gradients:
             self._gradients[id(t)] = t
-            self._guards.append((lambda: t.grad_state, is_set))
+            self._begun.append((t, is_set))
+
+    def gradient_placed(self, t: Gradients, slot: Array) -> None:
+        """The gradient of a leaf is gathered in this array, now and at the beginning of the step."""
+        self._slots.setdefault(id(t), (t, slot))
 
     def gradient_written(self, t: Gradients) -> None:
         self._gradients[id(t)] = t
@@ -174,8 +181,15 @@ class Recording:
         for t, data, wants in self._leaves.values():
             if t.data is not data or t.requires_grad is not wants:
                 return False
-        if not all([look() == value for look, value in self._guards]):
-            return False
+        for g, slot in self._slots.values():
+            if g._grad is not slot:
+                return False
+        for g, is_set in self._begun:
+            if g._grad_state is not is_set:
+                return False
+        for look, value in self._guards.items():
+            if look() != value:
+                return False
         return self.looks_same()
 
     def looks_same(self) -> bool:

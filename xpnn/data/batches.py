@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from xpnn.core.contract import Backend
 from xpnn.core.gather import GATHER
 from xpnn.core.op import Array, Spec
 from xpnn.core.random import Generator, state_of
+from xpnn.core.recording import active
 from xpnn.core.shape import TAKE
 from xpnn.core.shift import SHIFT
 from xpnn.core.tensor import Tensor
@@ -21,6 +23,14 @@ SHUFFLE = 0x5348_5546
 """Into the high word of the key, so that a shuffle has no words in common with the weights of the same seed."""
 JITTER = 0x4A49_5454
 """The same for shifts."""
+
+
+class _Slots(NamedTuple):
+    """Where batches of one size are gathered: images before they are shifted in `plain`."""
+
+    batch: tuple[Tensor, Tensor]
+    plain: Array
+    draw: tuple[Tensor, ...]
 
 
 class Batches:
@@ -72,10 +82,12 @@ class Batches:
         self._shift = backend.from_host(np.array(dataset.shift, dtype))
         self._ids = dataset.x.dtype.kind == "i"
         x_dtype = dataset.x.dtype if self._ids else dtype
-        self._x_slot = backend.empty(Spec((self.batch_size, *dataset.x.shape[1:]), x_dtype))
-        self._y_slot = backend.empty(Spec((self.batch_size, *y.shape[1:]), y.dtype))
-        self._plain_slot = backend.empty(Spec(self._x_slot.shape, x_dtype)) if jitter else self._x_slot
-        self._batches: dict[int, tuple[Tensor, Tensor]] = {}
+        N, shape, whole = self.batch_size, dataset.x.shape[1:], np.dtype(np.int64)
+        x_slot, y_slot = backend.empty(Spec((N, *shape), x_dtype)), backend.empty(Spec((N, *y.shape[1:]), y.dtype))
+        plain = backend.empty(Spec((N, *shape), x_dtype)) if jitter else x_slot
+        draw = [backend.empty(Spec((N, *more), whole)) for more in ([(), (2,)] if jitter else [()])]
+        self._room = [x_slot, plain, y_slot, *draw]
+        self._slots: dict[int, _Slots] = {}
         self._versions: tuple[list[int], list[int]] = [0], [0]  # the tape sees by them that a batch was overwritten
 
     def __len__(self) -> int:
@@ -95,29 +107,49 @@ class Batches:
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, from batch `start` on."""
+        for drawn in self.draws(number, start):
+            yield self.gather(*drawn)
+
+    def draws(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """What `gather` takes for each batch: the numbers of its rows, and their shifts where there is jitter.
+
+        The same arrays every time, so that a recorded step may gather its batch itself.
+        """
         order: Array = self.backend.from_host(self.order(number))
-        shifts = self.backend.from_host(self.shifts(number)) if self.jitter else None
+        shifts: Array = self.backend.from_host(self.shifts(number)) if self.jitter else None
         for i in range(start, len(self)):
             here = slice(i * self.batch_size, (i + 1) * self.batch_size)
             rows = order[here]
-            x, y = self._batch(len(rows))
-            if self._ids:
-                self.backend.forward(TAKE, (self._x, rows), {"axis": 0}, out=(x.data,))
-            else:
-                plain = self._plain_slot[: len(rows)]
-                self.backend.forward(GATHER, (self._x, rows, self._scale, self._shift), {}, out=(plain,))
-            if shifts is not None:
-                moved = plain, shifts[here], self._shift
-                self.backend.forward(SHIFT, moved, {"reach": self.jitter}, out=(x.data,))
-            self.backend.forward(TAKE, (self._y, rows), {"axis": 0}, out=(y.data,))
-            for version in self._versions:
-                version[0] += 1
-            yield x, y
+            slots = self._slots_of(len(rows))
+            self.backend.set(slots.draw[0].data, rows)
+            if self.jitter:
+                self.backend.set(slots.draw[1].data, shifts[here])
+            yield slots.draw
 
-    def _batch(self, n: int) -> tuple[Tensor, Tensor]:
+    def gather(self, rows: Tensor, by: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The batch (x, y) of these rows (N,), from 0 to the number of samples - 1, shifted `by` (N, 2)."""
+        slots, recording = self._slots_of(len(rows)), active()
+        x, y = slots.batch
+        if self._ids:
+            self.backend.forward(TAKE, (self._x, rows.data), {"axis": 0}, out=(x.data,))
+        else:
+            self.backend.forward(GATHER, (self._x, rows.data, self._scale, self._shift), {}, out=(slots.plain,))
+        if by is not None:
+            self.backend.forward(SHIFT, (slots.plain, by.data, self._shift), {"reach": self.jitter}, out=(x.data,))
+        self.backend.forward(TAKE, (self._y, rows.data), {"axis": 0}, out=(y.data,))
+        for version in self._versions:
+            version[0] += 1
+            if recording is not None:
+                recording.written(version)
+        return x, y
+
+    def _slots_of(self, n: int) -> _Slots:
         """The first n rows of the slots, the same arrays every time: a recorded step goes by that."""
-        if n not in self._batches:
-            self._batches[n] = Tensor(self._x_slot[:n], self.backend), Tensor(self._y_slot[:n], self.backend)
-            for t, version in zip(self._batches[n], self._versions, strict=True):
+        if n not in self._slots:
+            parts = [slot[:n] for slot in self._room]
+            x, plain, y, *draw = parts
+            batch = Tensor(x, self.backend), Tensor(y, self.backend)
+            for t, version in zip(batch, self._versions, strict=True):
                 t.version = version
-        return self._batches[n]
+            self._slots[n] = _Slots(batch, plain, tuple([Tensor(d, self.backend) for d in draw]))
+        return self._slots[n]

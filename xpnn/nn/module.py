@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any, Self
 
 import numpy as np
@@ -39,6 +40,10 @@ def watching(watcher: Watcher) -> Iterator[None]:
         yield
     finally:
         _watchers.remove(watcher)
+
+
+def _watched() -> int:
+    return len(_watchers)
 
 
 Held = dict[str, tuple[str, tuple[int, ...] | None]]
@@ -82,7 +87,7 @@ class Module:
             named = {name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()}
         recording = active()
         if recording is not None:
-            recording.guard(lambda: len(_watchers))
+            recording.guard(_watched)
             if _watchers:
                 refuse("its modules are being watched")
             for _, module in self.named_modules():
@@ -99,19 +104,13 @@ class Module:
     def _looks(self) -> list[Look]:
         """Looks at what changes without an attribute being set: inside of attributes, and around code of one's own."""
         looks = []
-        if self._others():
-            looks.append(within(self._others))
+        if any([not isinstance(v, (Tensor, Module, NoneType)) and not _is_plain(v) for v in vars(self).values()]):
+            looks.append(within(vars(self).values))
         if not type(self).__module__.startswith("xpnn."):
             looks.append(around(type(self).forward))
             own = [c for c in type(self).__mro__ if c is not object and not c.__module__.startswith("xpnn.")]
             looks.append(within(lambda: [v for c in own for v in vars(c).values() if _is_plain(v)]))
         return looks
-
-    def _others(self) -> list[Any]:
-        """The attributes that are neither values nor tensors nor modules: lists, objects, functions."""
-        return [
-            v for v in vars(self).values() if v is not None and not isinstance(v, (Tensor, Module)) and not _is_plain(v)
-        ]
 
     def _beside_parameters(self, x: Any) -> Any:
         if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):

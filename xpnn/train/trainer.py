@@ -179,11 +179,11 @@ class Trainer(Evaluator):
         if not first:
             begin_anew(self.model)
         bar.start(self.epoch + 1, first)
-        for x, y in batches.epoch(self.epoch, first):
+        for draw in batches.draws(self.epoch, first):
             lr = self._base_lr * self.schedule.factor(self.step, len(batches))
             if lr != self.optimizer.lr:
                 self.optimizer.lr = lr
-            for loss, output in self._captured.steps(self.model, self.loss, x, y):  # noqa: B007 - used below
+            for loss, output, x, y in self._captured.steps(batches, self.model, self.loss, *draw):  # noqa: B007 - used below
                 loss = copied(loss)  # callbacks may keep it; a replay would overwrite it
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
@@ -205,12 +205,13 @@ class Trainer(Evaluator):
         self._end_epoch(validation, seconds, samples, bar)
 
     def _advance(
-        self, model: Module, loss_of: Callable[[Tensor, Any], Tensor], x: Tensor, y: Tensor
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self, batches: Batches, model: Module, loss_of: Callable[[Tensor, Any], Tensor], *draw: Tensor
+    ) -> Iterator[tuple[Tensor, ...]]:
         """One step. It pauses where the loss can be looked at and nothing has changed yet."""
+        x, y = batches.gather(*draw)
         output = model(x)
         loss = loss_of(output, y)
-        yield loss, output
+        yield loss, output, x, y
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -11,11 +11,20 @@ def _concat(outs, saved, *xs, axis):
     np.concatenate(xs, axis=axis, out=outs[0])
 
 
+SMALL = 1 << 14
+"""Bytes below which a copy costs less than to look through the indices."""
+
+
 def _take(outs, saved, x, indices, *, axis):
-    length = x.shape[axis]
-    if indices.size and not -length <= indices.min() <= indices.max() < length:
-        raise IndexError(f"take: expected indices from {-length} to {length - 1}")
-    np.take(x, indices, axis=axis, out=outs[0], mode="wrap")  # "raise" would fill a copy of the output first
+    length, mode = x.shape[axis], "wrap"
+    try:
+        if outs[0].nbytes < SMALL:
+            mode = "raise"  # fills a copy of the output first
+        elif indices.size and not -length <= indices.min() <= indices.max() < length:
+            raise IndexError
+        np.take(x, indices, axis=axis, out=outs[0], mode=mode)
+    except IndexError:
+        raise IndexError(f"take: expected indices from {-length} to {length - 1}") from None
 
 
 def _astype(outs, saved, x, *, dtype):
