@@ -135,6 +135,9 @@ def _look(value: Any, depth: int, places: Places) -> Iterator[Any]:
         if len(value) > MOST:
             _read(places, lambda: (repr(len(value)),))  # a new text each time: always looked at
             return
+        if isinstance(value, tuple):  # has what it has
+            yield from _each(value, depth - 1, places)
+            return
         parts = (lambda: (*value, *value.values())) if isinstance(value, dict) else (lambda: value)
         yield from _each(_read(places, parts), depth - 1, places)
     elif isinstance(value, np.random.Generator):

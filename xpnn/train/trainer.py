@@ -174,6 +174,7 @@ class Trainer(Evaluator):
         on_loss = _overridden(self.callbacks, "on_loss")
         on_step_end = _overridden(self.callbacks, "on_step_end")
         on_settled = _overridden(self.callbacks, "on_settled")
+        keeps = any([c.keeps for c in (*on_loss, *on_step_end)])
         start, first = time.perf_counter(), self._batch
         self.model.train()
         if not first:
@@ -184,7 +185,7 @@ class Trainer(Evaluator):
             if lr != self.optimizer.lr:
                 self.optimizer.lr = lr
             for loss, output, x, y in self._captured.steps(batches, self.model, self.loss, *draw):  # noqa: B007 - used below
-                loss = copied(loss)  # callbacks may keep it; a replay would overwrite it
+                loss = copied(loss) if keeps else loss  # a replay would overwrite it
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
             self._meter.update(loss, output, y, len(x))
