@@ -10,7 +10,8 @@ A single row or column is for `gemv`; with 2 to 8 rows the panel dominates.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from numba import from_dtype, types
@@ -143,17 +144,21 @@ def share(M: int, N: int, threads: int, lanes: int) -> tuple[int, int]:
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int | None = None) -> None:
     """out (M, N), its rows contiguous, = a (M, K) @ b (K, N), of one dtype. out may not overlap the others."""
+    call(a, b, out, threads)()
+
+
+def call(a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+    """What `matmul` would call, ready to be called."""
     (M, N), K, dtype = out.shape, a.shape[1], out.dtype
     if threads is None:
         threads = pool.threads()
     if M == 1 and gemv.fits(a[0], b, out[0]):
-        gemv.vecmat(a[0], b, out[0], threads)
-    elif N == 1 and gemv.fits(b[:, 0], a, out[:, 0]):
-        gemv.vecmat(b[:, 0], a.T, out[:, 0], threads)
-    else:
-        threads = 1 if M * N * K < SMALL else threads
-        _prepare(dtype)
-        parts(threads, a, b, out, *share(M, N, threads, simd.WIDTH // dtype.itemsize))
+        return gemv.call(a[0], b, out[0], threads)
+    if N == 1 and gemv.fits(b[:, 0], a, out[:, 0]):
+        return gemv.call(b[:, 0], a.T, out[:, 0], threads)
+    threads = 1 if M * N * K < SMALL else threads
+    _prepare(dtype)
+    return partial(parts, threads, a, b, out, *share(M, N, threads, simd.WIDTH // dtype.itemsize))
 
 
 @cache

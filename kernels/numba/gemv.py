@@ -8,7 +8,8 @@ time / ours, rows and columns: 784x300 1.0, 1.3; 300x784 1.4, 1.3; 300x10 1.1, 1
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from numba import from_dtype, types
@@ -62,17 +63,18 @@ def parts(threads, a, b, columns, out, step):
 
 
 def fits(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
-    """Are these for `vecmat`?"""
+    """Are these for `call`?"""
     whole = b.flags
     return a.flags.c_contiguous and out.flags.c_contiguous and (whole.c_contiguous or whole.f_contiguous)
 
 
-def vecmat(a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int) -> None:
-    """out (N,) = a (K,) @ b (K, N), of one dtype. out may not overlap the others."""
+def call(a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int) -> Callable[[], None]:
+    """out (N,) = a (K,) @ b (K, N), of one dtype, ready to be called. out may not overlap the others."""
     columns = not b.flags.c_contiguous
     threads = 1 if b.size < SMALL else threads
     _prepare(out.dtype)
-    parts(threads, a, b.T if columns else b, columns, out, -(-out.size // (threads * ALIGNED)) * ALIGNED)
+    step = -(-out.size // (threads * ALIGNED)) * ALIGNED
+    return partial(parts, threads, a, b.T if columns else b, columns, out, step)
 
 
 @cache

@@ -34,7 +34,7 @@ class Override(NamedTuple):
 
     A replay calls forward and backward again with the same arrays. One that does nothing else than to call kernels may
     return those calls, ready to be made: a replay then makes them instead, which spares small work most of its time.
-    Not those on threads, whose pool has to be asked each time.
+    They may say on how many threads: a replay goes by the number that `Backend.threads` gave.
     """
 
     forward: Callable[..., Calls]
@@ -58,6 +58,13 @@ class Override(NamedTuple):
 def plain(forward: Callable[..., None]) -> Override:
     """An override that fills its outputs by passes of NumPy: any dtype, any layout. Gradients go by the reference."""
     return Override(forward, guard=lambda specs, attrs: True, contiguous=False)
+
+
+def made(calls: Sequence[Callable[[], Any]]) -> Sequence[Callable[[], Any]]:
+    """The calls, after each was made: what an override returns."""
+    for call in calls:
+        call()
+    return calls
 
 
 class Route(NamedTuple):
@@ -161,6 +168,10 @@ class Backend(Running):
 
     def synchronize(self) -> None:
         """Wait until everything asked for is done (nothing to wait for on a host)."""
+
+    def threads(self) -> int:
+        """The number of threads that kernels use, and their pool is told."""
+        return 1
 
     def set_num_threads(self, n: int) -> None:
         """Compute on n threads from here on; scratch may be sized by their number, so lookups begin anew."""

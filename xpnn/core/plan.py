@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from xpnn.core import backend as backends
-from xpnn.core import threads
 from xpnn.core.op import Spec
 from xpnn.core.outside import around, randomness
 from xpnn.core.precision import current_precision
@@ -101,7 +100,7 @@ class Captured:
         """The backend, the inputs that are arrays as tensors, and what makes a plan of its own necessary."""
         tensors, described = self._described(inputs)
         place = tensors[0].backend if tensors else backends.current()
-        return place, tensors, (place, recording_graph(), current_precision(), threads.chosen(), described)
+        return place, tensors, (place, recording_graph(), current_precision(), described)
 
     def _described(self, inputs: tuple[Any, ...]) -> tuple[list[Tensor], Any]:
         """The inputs that are arrays as tensors, and what a plan depends on of all of them."""

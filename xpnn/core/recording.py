@@ -111,6 +111,7 @@ class Recording:
         """A call that was made, on which arrays; kind says in the signature what it was; `again` does it again."""
         labels = tuple([self._label(place, a) for a in reads]), tuple([self._label(place, a) for a in writes])
         self.signature.append((kind, *labels))
+        self.guard(place.threads)
         self._alive += [*reads, *writes]
         if any([id(a) in self._constants for a in writes]):
             refuse("an array that was made as a constant is written. Make it outside of the step")

@@ -41,11 +41,6 @@ def get_num_threads() -> int:
     return _chosen or _asked_for() or min(_pool_size(), usable_cpus())
 
 
-def chosen() -> int | None:
-    """What `set_num_threads` was last told."""
-    return _chosen
-
-
 def _asked_for() -> int:
     value = os.environ.get("NUMBA_NUM_THREADS", "")
     return int(value) if value.isdecimal() else 0

@@ -34,10 +34,14 @@ class NumbaBackend(Backend):
         start = (next(_places) - memory.__array_interface__["data"][0]) % PAGE
         return np.ndarray(spec.shape, spec.dtype, memory, start)
 
+    def threads(self) -> int:
+        return self._pool.threads()
+
     def set_num_threads(self, n: int) -> None:
         from xpnn_kernels.numba import threads  # imports Numba
 
         super().set_num_threads(n)
+        self._pool = threads
         threads.use(n)
 
     def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:

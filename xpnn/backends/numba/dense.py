@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from xpnn.backends.numba.activation import parameter
-from xpnn.backends.numba.matmul import product
-from xpnn.core.contract import Override, floating
+from xpnn.core.contract import Override, floating, made
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import dense as kernels
+from xpnn_kernels.numba import gemm
 from xpnn_kernels.numba.activation import CODES
 
 
@@ -14,10 +16,11 @@ def _forward(outs, saved, x, w, b=None, *, activation, work):
     I, O = w.shape
     y = outs[0].reshape(-1, O)
     z = saved[0].reshape(-1, O) if saved else y
-    product(x.reshape(-1, I), w, z)
+    calls = [gemm.call(x.reshape(-1, I), w, z)]
     if b is not None or activation is not None:
         bias = w[:0, 0] if b is None else b
-        kernels.bias_activation(CODES[activation], parameter(activation, {}), z, bias, y)
+        calls.append(partial(kernels.bias_activation, CODES[activation], parameter(activation, {}), z, bias, y))
+    return made(calls)
 
 
 def _matrices(specs, attrs):
@@ -36,14 +39,17 @@ def _backward(dins, douts, kept, *, activation, work):
     dx, dw, db = (*dins, None)[:3]
     dy = douts[0].reshape(-1, O)
     dz = work[0] if work else dy
+    calls = []
     if activation is not None or db is not None:
         source = (kept.saved or kept.outs)[0].reshape(-1, O)
         sums = w[:0, 0] if db is None else db
-        kernels.bias_activation_backward(CODES[activation], parameter(activation, {}), source, dy, dz, sums)
+        code = CODES[activation], parameter(activation, {})
+        calls.append(partial(kernels.bias_activation_backward, *code, source, dy, dz, sums))
     if dx is not None:
-        product(dz, w.T, dx.reshape(-1, I))
+        calls.append(gemm.call(dz, w.T, dx.reshape(-1, I)))
     if dw is not None:
-        product(x.reshape(-1, I).T, dz, dw)
+        calls.append(gemm.call(x.reshape(-1, I).T, dz, dw))
+    return made(calls)
 
 
 OVERRIDES = {"dense": Override(_forward, _backward, _matrices, work=_work)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from xpnn.core.contract import Override
+from xpnn.core.contract import Override, made
 from xpnn_kernels.numba import gather as kernels
 
 
@@ -15,9 +15,7 @@ def _rows(data, indices, scale, shift, out):
 
 def _gather(outs, saved, data, indices, scale, shift):
     rows, out = data.reshape(len(data), -1), outs[0].reshape(len(indices), -1)
-    call = partial(_rows, rows, indices, scale, shift, out)
-    call()
-    return (call,)
+    return made([partial(_rows, rows, indices, scale, shift, out)])
 
 
 def _numeric(specs, attrs):

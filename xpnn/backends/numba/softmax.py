@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from xpnn.core.contract import Override
+from xpnn.core.contract import Override, made
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import softmax as kernels
 from xpnn_kernels.numba import threads as pool
@@ -18,11 +18,8 @@ def _rows(array):
 
 
 def _run(kernel, *arrays):
-    """One kernel over all rows of the first array; its call, where it is on one thread."""
-    threads = pool.threads(arrays[0].size, SPLIT)
-    call = partial(kernel, threads, *arrays)
-    call()
-    return () if threads > 1 else (call,)
+    """One kernel over all rows of the first array."""
+    return made([partial(kernel, pool.threads(arrays[0].size, SPLIT), *arrays)])
 
 
 def _softmax(outs, saved, x):
@@ -71,8 +68,7 @@ def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, w
         calls = _run(kernels.labels, *arrays)
     if work:
         reduce = partial(kernels.reduce, losses, _scale(losses.size, reduction), outs[0].reshape(-1))
-        reduce()
-        calls = calls and (*calls, reduce)
+        return [*calls, *made([reduce])]
     return calls
 
 
