@@ -66,10 +66,9 @@ def spread(T, wide, m0, m1, place, taps, run, K, groups, I, dx, start):
         for k in range(0, K, run):  # outside: the next pixel's run would wait for this one's to be stored
             for m in range(m0, m1):
                 at, to = ((m - m0) * groups + g) * wide + k, start + place[m] + taps[k] + g * I
-                for i in range(0, run, lanes):
-                    line = simd.load(tile, T, at + i, 0, 1, lanes)
-                    line = vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line)
-                    simd.store(line, dx, to + i, 0, 1, run - i)
+                for i in range(0, run, lanes):  # whole vectors: what is beyond the run gets zeros added
+                    line = vector.only(simd.load(tile, T, at + i, 0, 1, lanes), run - i, 0)
+                    simd.store(vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line), dx, to + i, 0, 1, lanes)
 
 
 @kernel
@@ -98,12 +97,12 @@ def add_columns(dz, M, O, db, at):
 
 
 @kernel
-def crop(padded, image, C, rows_there, columns, top, left, dx):
-    """An image of dx out of its padded form; zeros where no window reaches."""
+def crop(padded, image, C, rows, columns, top, left, h0, h1, dx):
+    """Rows h0..h1 of an image of dx out of its padded form; zeros where no window reaches."""
     n, H, W = image
-    for h in range(H):
+    for h in range(h0, h1):
         to, r = (n * H + h) * W * C, h + top
-        count = max(min(W, columns - left), 0) * C if r < rows_there else 0
+        count = max(min(W, columns - left), 0) * C if r < rows else 0
         start = (r * columns + left) * C
         copy(padded[start : start + count], dx[to : to + count])
         clear(dx[to + count : to + W * C])
@@ -137,7 +136,7 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
                 product(dz, pixels, m0, m1, channels, part, part, panels, wide, widths[1], groups, db[:0], T, 0, False)
                 spread(T, wide, m0, m1, place, taps, run, K, groups, I, padded, p0 * SH * columns * C)
         if dx.size:
-            crop(padded, (n, H, W), C, there, columns, top, left, dx)
+            crop(padded, (n, H, W), C, there, columns, top, left, 0, H, dx)
 
 
 @on_threads

@@ -62,7 +62,14 @@ def store(builder, tile, vector, pointer, left):
     function = _outlined(builder.module, f"xpnn.store.{name}", ir.VoidType(), kinds)
     if function.is_declaration:
         _fill_store(function, tile.lanes, size)
-    builder.call(function, [vector, pointer, left])
+    if tile.rows == 1:
+        builder.call(function, [vector, pointer, left])
+        return
+    with builder.if_else(builder.icmp_signed(">=", left, left.type(tile.lanes))) as (whole, part):
+        with whole:
+            builder.store(vector, pointer, align=size)
+        with part:
+            builder.call(function, [vector, pointer, left])
 
 
 def _fill_store(function, lanes, size):

@@ -76,8 +76,17 @@ def _move(context, builder, tile, array, place, vectors):
 
     def left(i):
         r, c = WORD(i // tile.columns), WORD(i % tile.columns * tile.lanes)
-        return builder.sub(builder.select(builder.icmp_signed("<", r, rows), count, WORD(0)), c)
+        here = builder.select(builder.icmp_signed("<", r, rows), builder.add(count, more(i)), WORD(0))
+        return builder.sub(here, c)
 
+    def more(i):
+        """What may be written behind a row: the next rows, which are stored after it, where they follow at once."""
+        if not vectors or tile.rows == 1:
+            return WORD(0)
+        behind = builder.sub(exist, WORD(1 + i // tile.columns))
+        return builder.select(builder.icmp_signed("==", stride, count), builder.mul(behind, stride), WORD(0))
+
+    exist = builder.select(builder.icmp_signed("<", rows, WORD(tile.rows)), rows, WORD(tile.rows))
     result = edge.move(builder, tile, tile.vector, vectors, whole, at, left)
     return context.get_dummy_value() if vectors else _pack(builder, tile, result)
 

@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from xpnn.backends.numba import activation as activations
+from xpnn.backends.numba import conv_input
 from xpnn.backends.numba.conv_algorithm import Algorithm, always
+from xpnn.backends.numba.conv_plan import Plan, plan, shape_of, table_specs
 from xpnn.core.op import Spec
-from xpnn.ops import window as windows
 from xpnn_kernels.numba import conv as kernels
 from xpnn_kernels.numba import conv_gradient as gradients
-from xpnn_kernels.numba import simd, threads
-
-BAND_BYTES = 96 * 1024
-"""Of the larger of what a band of rows reads and writes: it is to stay in a core's cache beside the panels of w."""
-
-
-class Plan(NamedTuple):
-    """Everything that follows from the sizes."""
-
-    shape: tuple[int, ...]
-    """As the kernels want it: N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups."""
-    K: int
-    """The products of a sum: KH KW I."""
-    columns: int
-    """Of x with its padding, as far as windows reach."""
-    height: int
-    """Rows of y that are computed together."""
-    lanes: int
-
-    def width(self, features: int) -> int:
-        """The columns of the panels for so many features: the widest that adds the fewest zeros."""
-        vectors = -(-features // self.lanes)
-        padded = {n: -(-vectors // n) * n for n in (kernels.WIDE, kernels.MIDDLE, kernels.NARROW)}
-        return self.lanes * next(n for n in padded if padded[n] == min(padded.values()))
-
-    def panels(self, features: int) -> int:
-        width = self.width(features)
-        return -(-features // width) * width
-
-    def band(self) -> int:
-        """Elements of the rows of x under a band."""
-        C, KH, SH, DH = (self.shape[i] for i in (3, 7, 9, 11))
-        return ((self.height - 1) * SH + (KH - 1) * DH + 1) * self.columns * C
-
-
-def plan(dtype, shape) -> Plan:
-    _, _, _, C, P, Q, O, KH, KW, SH, SW, _, DW, _, _, groups = shape
-    columns = (Q - 1) * SW + (KW - 1) * DW + 1
-    row = max(Q * O, SH * columns * C) * dtype.itemsize
-    height = max(1, min(P, BAND_BYTES // row))
-    return Plan(shape, KH * KW * (C // groups), columns, height, simd.WIDTH // dtype.itemsize)
-
-
-def shape_of(x, w, *, stride, padding, dilation, groups, **_) -> tuple[int, ...]:
-    (N, H, W, C), (KH, KW, _, O) = x.shape, w.shape
-    P, Q = windows.count("conv2d", (H, W), (KH, KW), stride, padding, dilation)
-    return N, H, W, C, P, Q, O, KH, KW, *stride, *dilation, padding[0][0], padding[1][0], groups
-
+from xpnn_kernels.numba import threads
 
 def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The convolution of dz with the mirrored kernel that dx is, where the stride is 1."""
@@ -68,13 +20,9 @@ def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_mirrored(p: Plan) -> bool:
-    """Is dx computed like that? With few channels its vectors would be empty; then the window shares them."""
+    """Is dx computed like that? With few channels its vectors would be empty; then the window shares them: by
+    `conv_input` where the stride along H is 1, else by what `conv_gradient` does."""
     return p.shape[9:11] == (1, 1) and p.shape[3] // p.shape[15] >= p.lanes
-
-
-def table_specs(p: Plan) -> tuple[Spec, ...]:
-    pixels, index = p.height * p.shape[5], np.dtype(np.intp)
-    return Spec((pixels + kernels.TALL,), index), Spec((p.K + kernels.TALL,), index)
 
 
 def work(phase, x, w, b=None, *, activation, **attrs):
@@ -94,7 +42,7 @@ def correlation_work(p, dtype):
 def gradient_work(p, dtype):
     T, groups = threads.threads(), p.shape[15]
     _, _, _, C, P, Q, O, KH, _, SH, _, DH, *_ = p.shape
-    spread = not is_mirrored(p)
+    spread = not (is_mirrored(p) or conv_input.fits(p))
     padded = ((P - 1) * SH + (KH - 1) * DH + 1) * p.columns * C if spread else 0
     part, pixels, index = O // groups, p.height * Q, np.dtype(np.intp)
     return (
@@ -108,8 +56,14 @@ def gradient_work(p, dtype):
         Spec((T, padded + kernels.SLACK), dtype),
         Spec((T * p.K * O,), dtype),
         Spec((T * O,), dtype),
-        *(() if spread else correlation_work(plan(dtype, mirrored(p.shape)), dtype)),
+        *_input_work(p, dtype),
     )
+
+
+def _input_work(p, dtype):
+    if is_mirrored(p):
+        return correlation_work(plan(dtype, mirrored(p.shape)), dtype)
+    return conv_input.work(p, dtype) if conv_input.fits(p) else ()
 
 
 def correlate(p, x, kept, masked, w, strides, bias, y, positive, work):
@@ -146,6 +100,9 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
         q, y = plan(x.dtype, mirrored(p.shape)), dx.reshape(-1)
         strides = (window - 1) * I * O, part, -I * O, 1, O
         correlate(q, dy, source, masked, flat, strides, y[:0], y, False, work[11:15])
+        dx = None
+    elif dx is not None and conv_input.fits(p):
+        conv_input.backward(p, dy, source, masked, flat, dx.reshape(-1), work[11:])
         dx = None
     if dx is None and dw is None and db is None:
         return
