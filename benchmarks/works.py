@@ -195,8 +195,8 @@ WORKS = (
     _optimizer("Adam, 1M parameters", "adam", 7),
     _optimizer("SGD with momentum, 1M parameters", "momentum", 5),
     _training("MNIST MLP 784-300-10, an epoch", "mlp", 937),
-    _training("MNIST CNN 32-64-pool-128-10, an epoch", "cnn", 12),
-    _training("MNIST LeNet-5, an epoch", "lenet5", 60),
+    _training("MNIST CNN 32-64-pool-128-10, an epoch", "cnn", 30),
+    _training("MNIST LeNet-5, an epoch", "lenet5", 200),
     _training("character LSTM, N=32 T=100 H=256, a step", "char_lstm", 6, batch=32, epoch=32),
     Work("process start to first trained MLP step", "startup", close=0),
 )

@@ -19,31 +19,50 @@ from xpnn_kernels.numba.recurrent import ROWS
 from xpnn_kernels.numba.simd_math import column, sigmoid, tanh
 from xpnn_kernels.numba.split import on_threads
 
+SEQUENCES = 64
 zeros_gates, zeros_units = simd.zeros(ROWS, 4), simd.zeros(ROWS, 1)
+new_sums = simd.scratch(SEQUENCES * 4)
+
+
+@kernel
+def _cell(z, units, inputs, cells, gates, at, j, N, K, H, rows):
+    """The units from j on of some sequences, from the sums z before their gates."""
+    left, to = H - j, at * 4 * H + j
+    i, f = sigmoid(column(z, 0)), sigmoid(column(z, 1))
+    g, o = tanh(column(z, 2)), sigmoid(column(z, 3))
+    c = f * simd.load(units, cells, at * H + j, H, rows, left) + i * g
+    simd.store(i, gates, to, 4 * H, rows, left)
+    simd.store(f, gates, to + H, 4 * H, rows, left)
+    simd.store(g, gates, to + 2 * H, 4 * H, rows, left)
+    simd.store(o, gates, to + 3 * H, 4 * H, rows, left)
+    simd.store(c, cells, (at + N) * H + j, H, rows, left)
+    simd.store(o * tanh(c), inputs, (at + N) * K + K - H + j, K, rows, left)
 
 
 @kernel
 def _cells(tile, units, inputs, packed, cells, gates, s, shape, n0, n1):
-    """Step s."""
+    """Step s. While a panel of weights is used in pieces, the sums are put by."""
     N, _, I, H = shape
     K, lanes = I + 1 + H, simd.WIDTH // packed.itemsize
+    depth, aside = recurrent.depth_of(K, packed), new_sums(packed)
     for j in range(0, H, lanes):
-        left = H - j
-        for n in range(n0, n1, ROWS):
-            rows, at = n1 - n, s * N + n
-            z = tile
-            for k in range(K):
-                z = simd.add_outer(z, inputs, at * K + k, K, rows, packed, (j * K + k * lanes) * 4)
-            i, f = sigmoid(column(z, 0)), sigmoid(column(z, 1))
-            g, o = tanh(column(z, 2)), sigmoid(column(z, 3))
-            c = f * simd.load(units, cells, at * H + j, H, rows, left) + i * g
-            to = at * 4 * H + j
-            simd.store(i, gates, to, 4 * H, rows, left)
-            simd.store(f, gates, to + H, 4 * H, rows, left)
-            simd.store(g, gates, to + 2 * H, 4 * H, rows, left)
-            simd.store(o, gates, to + 3 * H, 4 * H, rows, left)
-            simd.store(c, cells, (at + N) * H + j, H, rows, left)
-            simd.store(o * tanh(c), inputs, (at + N) * K + I + 1 + j, K, rows, left)
+        for first in range(n0, n1, SEQUENCES):
+            for k0 in range(0, K, depth):
+                end, start, last = min(k0 + depth, K), (j * K + k0 * lanes) * 4, min(first + SEQUENCES, n1)
+                size, strips = (end - k0) * 4 * lanes, -(-(last - first) // ROWS)
+                for n in range(first, last, ROWS):
+                    if depth < K:
+                        recurrent.ask_for_part(packed, start + size, size, (n - first) // ROWS, strips)
+                    rows, at, to = n1 - n, s * N + n, (n - first) * 4 * lanes
+                    z = tile
+                    if k0:
+                        z = simd.load(tile, aside, to, 4 * lanes, ROWS, 4 * lanes)
+                    for k in range(k0, end):
+                        z = simd.add_outer(z, inputs, at * K + k, K, rows, packed, (j * K + k * lanes) * 4)
+                    if end < K:
+                        simd.store(z, aside, to, 4 * lanes, ROWS, 4 * lanes)
+                    else:
+                        _cell(z, units, inputs, cells, gates, at, j, N, K, H, rows)
 
 
 @on_threads
