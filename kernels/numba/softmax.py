@@ -16,31 +16,34 @@ from xpnn_kernels.numba.exp import exp
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.split import on_threads
 
-WIDE = 4  # vectors in flight, which hides how long each exp takes
-zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, 1)
+WIDE, NARROW = 4, 2  # vectors in flight, which hides how long each exp takes
+zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, NARROW)
 
 
 @kernel
 def exponentials(x, e, n):
     """e = exp(x - max x) in row n of (N, C): (max x, sum of e)."""
     wide, narrow, C = zeros_wide(x), zeros_narrow(x), x.shape[1]
-    lanes, start, end = simd.WIDTH // x.itemsize, n * C, n * C + C
-    whole = end - C % (WIDE * lanes)
-    low = x.dtype.type(-math.inf)
-    tops = vector.full(wide, low)
-    for i in range(start, whole, WIDE * lanes):
-        tops = vector.greater(simd.load(wide, x, i, 0, 1, WIDE * lanes), tops)
-    top = vector.top(tops)
-    for i in range(whole, end, lanes):
+    step, rest_step, start, end = simd.span(wide), simd.span(narrow), n * C, n * C + C
+    whole = end - C % step
+    top = low = x.dtype.type(-math.inf)
+    if whole > start:
+        tops = simd.load(wide, x, start, 0, 1, step)
+        for i in range(start + step, whole, step):
+            tops = vector.greater(simd.load(wide, x, i, 0, 1, step), tops)
+        top = vector.top(tops)
+    for i in range(whole, end, rest_step):
         rest = vector.top(vector.only(simd.load(narrow, x, i, 0, 1, end - i), end - i, low))
         top = rest if rest > top else top
-    sums = wide
-    for i in range(start, whole, WIDE * lanes):
-        part = vector.exp_down(vector.add(simd.load(wide, x, i, 0, 1, WIDE * lanes), -top))
-        simd.store(part, e, i, 0, 1, WIDE * lanes)
-        sums = vector.add(sums, part)
-    total = vector.total(sums)
-    for i in range(whole, end, lanes):
+    total = x.dtype.type(0)
+    if whole > start:
+        sums = wide
+        for i in range(start, whole, step):
+            part = vector.exp_down(vector.add(simd.load(wide, x, i, 0, 1, step), -top))
+            simd.store(part, e, i, 0, 1, step)
+            sums = vector.add(sums, part)
+        total = vector.total(sums)
+    for i in range(whole, end, rest_step):
         part = vector.exp_down(vector.add(simd.load(narrow, x, i, 0, 1, end - i), -top))
         simd.store(part, e, i, 0, 1, end - i)
         total += vector.total(vector.only(part, end - i, 0))

@@ -39,6 +39,13 @@ class Plan:
         self.recording, self.inputs = recording, inputs
         self.results: list[Any] = []
 
+    def run(self) -> Any:
+        """What it gives where it does not pause."""
+        for call in self.recording.segments[0]:
+            call()
+        self.recording.finish()
+        return self.results[0]
+
     def replay(self) -> Iterator[Any]:
         *paused, last = self.recording.segments
         for calls, result in zip(paused, self.results, strict=True):
@@ -71,6 +78,10 @@ class Captured:
         """What the function returns, as tensors of their own, outside any graph."""
         if self._pauses:
             raise CaptureError("capture: expected a function that returns; this one yields. Loop over .steps(...)")
+        with self._turn:
+            plan = self._find(inputs)
+            if plan is not None:
+                return _map(copied, plan.run())
         return _map(copied, next(iter(list(self.steps(*inputs)))))
 
     def steps(self, *inputs: Any) -> Iterator[Any]:
@@ -78,29 +89,37 @@ class Captured:
         overwrites. A function that returns yields once.
         """
         with self._turn:
-            place, tensors, key = self._arguments(inputs)
+            plan = self._find(inputs)
+            if plan is not None:
+                yield from plan.replay()
+                return
             if active() is not None:
                 self.why_not = "it is part of another captured step"
             elif self._misses < TRIES:
-                plan = self._plan(key, tensors)
-                if plan is None:
-                    yield from self._record(key, inputs, tensors)
-                    return
-                self.why_not = None
-                for t, slot in zip(tensors, plan.inputs, strict=True):
-                    if t.data is not slot.data:
-                        place.set(slot.data, t.data)
-                yield from plan.replay()
+                yield from self._record(inputs)
                 return
             results = self.function(*inputs)
             for result in results if self._pauses else (results,):
                 yield _map(Tensor.detach, result)
 
-    def _arguments(self, inputs: tuple[Any, ...]) -> tuple[Any, list[Tensor], Any]:
-        """The backend, the inputs that are arrays as tensors, and what makes a plan of its own necessary."""
+    def _find(self, inputs: tuple[Any, ...]) -> Plan | None:
+        """The plan that does what the function would do, ready with these inputs."""
+        if active() is not None or self._misses >= TRIES:
+            return None
+        tensors, key = self._arguments(inputs)
+        plan = self._plan(key, tensors)
+        if plan is not None:
+            self.why_not = None
+            for t, slot in zip(tensors, plan.inputs, strict=True):
+                if t.data is not slot.data:
+                    slot.backend.set(slot.data, t.data)
+        return plan
+
+    def _arguments(self, inputs: tuple[Any, ...]) -> tuple[list[Tensor], Any]:
+        """The inputs that are arrays as tensors, and what makes a plan of its own necessary."""
         tensors, described = self._described(inputs)
         place = tensors[0].backend if tensors else backends.current()
-        return place, tensors, (place, recording_graph(), current_precision(), described)
+        return tensors, (place, recording_graph(), current_precision(), described)
 
     def _described(self, inputs: tuple[Any, ...]) -> tuple[list[Tensor], Any]:
         """The inputs that are arrays as tensors, and what a plan depends on of all of them."""
@@ -140,8 +159,9 @@ class Captured:
                 return plan
         return None
 
-    def _record(self, key: Any, inputs: tuple[Any, ...], tensors: list[Tensor]) -> Iterator[Any]:
+    def _record(self, inputs: tuple[Any, ...]) -> Iterator[Any]:
         """Run the function and write down what it does."""
+        tensors, key = self._arguments(inputs)
         before = self._seen.get(key)
         if before is not None and not before.holds():
             before = None
