@@ -14,9 +14,15 @@ deactivate = activation.backward
 
 @kernel
 def bias_activation(code, parameter, z, b, y):
-    """z += b; y = f(z). z, y (N, O), may be one array; b (O,), or (0,) for none."""
+    """z += b; y = f(z). z, y (N, O), may be one array, and are for a ReLU; b (O,), or (0,) for none."""
+    zero = z.dtype.type(0)
     for n in range(z.shape[0]):
         row = z[n]
+        if code == activation.RELU and b.size:  # in one loop over one array: two that are the same stop LLVM's vectors
+            for o in range(row.size):
+                v = row[o] + b[o]
+                row[o] = zero if v < zero else v
+            continue
         if b.size:
             for o in range(row.size):
                 row[o] += b[o]

@@ -49,6 +49,23 @@ def test_every_size(dtype):
             np.testing.assert_array_equal(y[: ROWS * width].reshape(ROWS, width), np.where(there, tile, 0))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_follow_at_once(dtype):
+    """They are written one over the end of the other; nothing is written behind the last that exists."""
+    width = COLUMNS * simd.WIDTH // np.dtype(dtype).itemsize
+    x = np.arange(1, 4 * width + 8, dtype=dtype)
+    for rows in range(ROWS + 3):
+        for count in range(1, width + 2):
+            y = np.full_like(x, np.nan)
+            copy(x, y, 5, count, rows, count)
+            end = 5 + min(rows, ROWS) * min(count, width)
+            if count <= width:
+                np.testing.assert_array_equal(y, np.where((np.arange(x.size) >= 5) & (np.arange(x.size) < end), x, np.nan))
+            else:
+                assert np.isnan(y[:5]).all()
+                assert np.isnan(y[5 + min(rows, ROWS) * count :]).all()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="protects a page of memory as POSIX does")
 def test_nothing_is_read_beyond_the_end_of_memory():
     """Behind the array is a page that may not be touched."""

@@ -12,7 +12,8 @@ from xpnn.core.op import REGISTRY, Kept
 from xpnn_kernels.numba import gemm, threads
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-SIZES = ((37, 3, 9, 19), (5, 4, 70, 33), (1, 1, 1, 1), (9, 2, 17, 64))
+SIZES = ((37, 3, 9, 19), (5, 4, 70, 33), (1, 1, 1, 1), (9, 2, 17, 64), (67, 2, 33, 320))
+"""The last has more sequences than sums are put by for, and more weights than stay in L2."""
 
 
 @pytest.fixture(autouse=True)
