@@ -27,6 +27,13 @@ def _share(kind, rows, columns):
 
 
 @kernel
+def _behind(tile, y, r1, c0, c1):
+    """Up to where pixels of the rows before r1 may be written over: those that follow are written later. 0: nowhere."""
+    alone = c0 == 0 and c1 == y.shape[3] and c1 <= simd.span(tile)
+    return r1 * y.shape[2] * y.shape[3] if alone else 0
+
+
+@kernel
 def _read(tile, x, at):
     """A tile from there on, as far as the array goes: what is beyond the channels is not stored."""
     return simd.load(tile, x, at, 0, 1, x.size - at)
@@ -38,7 +45,7 @@ def _gather(tile, kind, x, y, first, shape, r0, r1, c0, c1):
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
-    step, past = simd.span(tile), stream.large(y)
+    step, past, behind = simd.span(tile), stream.large(y), _behind(tile, y, r1, c0, c1)
     for row in range(r0, r1):
         image, h = row // OH * H, row % OH * SH - top
         h0, h1 = max(h, 0), min(h + KH, H)
@@ -48,6 +55,7 @@ def _gather(tile, kind, x, y, first, shape, r0, r1, c0, c1):
             share = _share(kind, h1 - h0, w1 - w0)
             for c in range(c0, c1, step):
                 at = (row * OW + ow) * C + c
+                room = max(c1 - c, behind - at)
                 if kind == LARGEST:
                     best = _read(tile, x, ((image + h0) * W + w0) * C + c)
                     code = vector.full(tile, (h0 - h) * KW + (w0 - w))
@@ -57,24 +65,25 @@ def _gather(tile, kind, x, y, first, shape, r0, r1, c0, c1):
                             stream.ahead(tile, x, ((image + i + SH) * W + j) * C + c)
                             code = vector.code_of_larger(v, best, (i - h) * KW + (j - w), code)
                             best = vector.larger(v, best)
-                    stream.store(best, y, at, c1 - c, past)
-                    vector.store_codes(code, first, at, c1 - c)
+                    stream.store(best, y, at, room, past)
+                    vector.store_codes(code, first, at, room)
                 else:
                     total = tile
                     for i in range(h0, h1):
                         for j in range(w0, w1):
                             total = vector.add(total, _read(tile, x, ((image + i) * W + j) * C + c))
                             stream.ahead(tile, x, ((image + i + SH) * W + j) * C + c)
-                    stream.store(vector.scale(total, share), y, at, c1 - c, past)
+                    stream.store(vector.scale(total, share), y, at, room, past)
 
 
 @kernel
-def _clear(tile, dx, row, w0, w1, c0, c1, past):
+def _clear(tile, dx, row, w0, w1, c0, c1, past, behind):
     _, _, W, C = dx.shape
     step = simd.span(tile)
     for w in range(w0, w1):
         for c in range(c0, c1, step):
-            stream.store(tile, dx, (row * W + w) * C + c, c1 - c, past)
+            at = (row * W + w) * C + c
+            stream.store(tile, dx, at, max(c1 - c, behind - at), past)
 
 
 @kernel
@@ -83,7 +92,7 @@ def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
-    step, past = simd.span(tile), stream.large(dx)
+    step, past, behind = simd.span(tile), stream.large(dx), _behind(tile, dx, r1, c0, c1)
     for row in range(r0, r1):
         h = row % H + top
         i, end = h // SH, 0
@@ -93,7 +102,7 @@ def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
             for j in range(OW):
                 a = j * SW - left
                 w0, w1 = max(a, 0), min(a + KW, W)
-                _clear(tile, dx, row, end, w0, c0, c1, past)
+                _clear(tile, dx, row, end, w0, c0, c1, past, behind)
                 code = (h - i * SH) * KW - a
                 share = inner if w1 - w0 == KW else _share(kind, rows, w1 - w0)
                 for c in range(c0, c1, step):
@@ -103,9 +112,10 @@ def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
                         d = vector.scale(d, share)
                     for w in range(w0, w1):
                         v = vector.where_code(d, first, at, first.size - at, code + w) if kind == LARGEST else d
-                        stream.store(v, dx, (row * W + w) * C + c, c1 - c, past)
+                        to = (row * W + w) * C + c
+                        stream.store(v, dx, to, max(c1 - c, behind - to), past)
                 end = w1
-        _clear(tile, dx, row, end, W, c0, c1, past)
+        _clear(tile, dx, row, end, W, c0, c1, past, behind)
 
 
 @kernel
@@ -114,7 +124,7 @@ def _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
-    step, past = simd.span(tile), stream.large(dx)
+    step, past, behind = simd.span(tile), stream.large(dx), _behind(tile, dx, r1, c0, c1)
     for row in range(r0, r1):
         image, h = row // H * OH, row % H + top
         i0, i1 = max(0, (h - KH + SH) // SH), min(OH, h // SH + 1)
@@ -137,7 +147,8 @@ def _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
                             columns = min(j * SW - left + KW, W) - max(j * SW - left, 0)
                             d = vector.scale(d, _share(kind, rows, columns))
                         total = vector.add(total, d)
-                stream.store(total, dx, (row * W + w - left) * C + c, c1 - c, past)
+                to = (row * W + w - left) * C + c
+                stream.store(total, dx, to, max(c1 - c, behind - to), past)
 
 
 @kernel
