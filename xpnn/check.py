@@ -151,7 +151,7 @@ def _rows(op: Op, backend: str, dtype: str, phases: Sequence[str], check: Any) -
         for case in op.cases:
             results += check(case)
     except Exception as error:  # whatever a kernel, a compiler or a driver raises is this row's answer
-        kind = "" if isinstance(error, XpnnError) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, XpnnError) else f"{op.name} {dtype} on {backend}: {type(error).__name__}: "
         message = kind + next(iter(str(error).splitlines()), "no message")
     for phase in phases:
         mine = [r for r in results if r.phase == phase]

@@ -29,6 +29,12 @@ def _height(C):
 
 
 @kernel
+def _next(left, lanes):
+    """How many of the columns that are left go into a tile."""
+    return WIDE * lanes if left >= WIDE * lanes else PAIR * lanes if left >= PAIR * lanes else lanes
+
+
+@kernel
 def _moments(tile, x, first, r0, r, end, c, count, mean, squares):
     """Put the rows r..end to those from r0 on, of which mean (less a row of x, `first`) and squares are known."""
     C = x.shape[1]
@@ -60,16 +66,14 @@ def moments(x, first, r0, r1, mean, squares):
         end = min(r + height, r1)
         c = 0
         while c < C:
-            left = C - c
-            if left >= WIDE * lanes:
-                _moments(zeros_wide(x), x, first, r0, r, end, c, WIDE * lanes, mean, squares)
-                c += WIDE * lanes
-            elif left >= PAIR * lanes:
-                _moments(zeros_pair(x), x, first, r0, r, end, c, PAIR * lanes, mean, squares)
-                c += PAIR * lanes
+            count = _next(C - c, lanes)
+            if count == WIDE * lanes:
+                _moments(zeros_wide(x), x, first, r0, r, end, c, count, mean, squares)
+            elif count == PAIR * lanes:
+                _moments(zeros_pair(x), x, first, r0, r, end, c, count, mean, squares)
             else:
-                _moments(zeros_one(x), x, first, r0, r, end, c, left, mean, squares)
-                c += lanes
+                _moments(zeros_one(x), x, first, r0, r, end, c, C - c, mean, squares)
+            c += count
     for c in range(C):
         mean[c] += x[first, c]
 
@@ -104,16 +108,14 @@ def sums(x, dy, mean, r0, r1, plain, slanted):
         end = min(r + height, r1)
         c = 0
         while c < C:
-            left = C - c
-            if left >= WIDE * lanes:
-                _sums(zeros_wide(x), x, dy, mean, r == r0, r, end, c, WIDE * lanes, plain, slanted)
-                c += WIDE * lanes
-            elif left >= PAIR * lanes:
-                _sums(zeros_pair(x), x, dy, mean, r == r0, r, end, c, PAIR * lanes, plain, slanted)
-                c += PAIR * lanes
+            count = _next(C - c, lanes)
+            if count == WIDE * lanes:
+                _sums(zeros_wide(x), x, dy, mean, r == r0, r, end, c, count, plain, slanted)
+            elif count == PAIR * lanes:
+                _sums(zeros_pair(x), x, dy, mean, r == r0, r, end, c, count, plain, slanted)
             else:
-                _sums(zeros_one(x), x, dy, mean, r == r0, r, end, c, left, plain, slanted)
-                c += lanes
+                _sums(zeros_one(x), x, dy, mean, r == r0, r, end, c, C - c, plain, slanted)
+            c += count
 
 
 @kernel
@@ -136,16 +138,14 @@ def line(x, mean, a, b, r0, r1, y, past):
         end = min(r + height, r1)
         c = 0
         while c < C:
-            left = C - c
-            if left >= WIDE * lanes:
-                _line(zeros_wide(x), x, mean, a, b, r, end, c, WIDE * lanes, y, past)
-                c += WIDE * lanes
-            elif left >= PAIR * lanes:
-                _line(zeros_pair(x), x, mean, a, b, r, end, c, PAIR * lanes, y, past)
-                c += PAIR * lanes
+            count = _next(C - c, lanes)
+            if count == WIDE * lanes:
+                _line(zeros_wide(x), x, mean, a, b, r, end, c, count, y, past)
+            elif count == PAIR * lanes:
+                _line(zeros_pair(x), x, mean, a, b, r, end, c, count, y, past)
             else:
-                _line(zeros_one(x), x, mean, a, b, r, end, c, left, y, past)
-                c += lanes
+                _line(zeros_one(x), x, mean, a, b, r, end, c, C - c, y, past)
+            c += count
     stream.settle()
 
 
@@ -171,14 +171,12 @@ def line_back(x, dy, mean, a, b, slope, r0, r1, dx, past):
         end = min(r + height, r1)
         c = 0
         while c < C:
-            left = C - c
-            if left >= WIDE * lanes:
-                _line_back(zeros_wide(x), x, dy, mean, a, b, slope, r, end, c, WIDE * lanes, dx, past)
-                c += WIDE * lanes
-            elif left >= PAIR * lanes:
-                _line_back(zeros_pair(x), x, dy, mean, a, b, slope, r, end, c, PAIR * lanes, dx, past)
-                c += PAIR * lanes
+            count = _next(C - c, lanes)
+            if count == WIDE * lanes:
+                _line_back(zeros_wide(x), x, dy, mean, a, b, slope, r, end, c, count, dx, past)
+            elif count == PAIR * lanes:
+                _line_back(zeros_pair(x), x, dy, mean, a, b, slope, r, end, c, count, dx, past)
             else:
-                _line_back(zeros_one(x), x, dy, mean, a, b, slope, r, end, c, left, dx, past)
-                c += lanes
+                _line_back(zeros_one(x), x, dy, mean, a, b, slope, r, end, c, C - c, dx, past)
+            c += count
     stream.settle()

@@ -4,7 +4,8 @@
     dx[h, q SW + kw DW - left, c] += T[h, q, (kw, c)]                                   spread along W
 
 The channels alone would leave vectors half empty; with the window's columns beside them they fill them, and the sums
-are long, KH O. `shape` and the rest as in `conv`; threads have bands of rows of dx.
+are long, KH O. Rows beyond dz are zeros that meet the weights too: infinite ones give NaN there. `shape` and the rest
+as in `conv`; threads have bands of rows of dx.
 """
 
 from __future__ import annotations

@@ -11,18 +11,20 @@ from xpnn_kernels.numba.jit import kernel
 
 ROWS = 4
 """So many rows ahead are asked for."""
+SHORT = 4096
+"""Bytes: longer rows the machine asks for by itself, after their beginning."""
 
 
 @kernel
 def gather(data, indices, scale, shift, out):
     """out[n] = data[indices[n]] * scale + shift, rows of (rows, F) and (N, F). False where an index names no row."""
     a, b = out.dtype.type(scale), out.dtype.type(shift)
+    nbytes = data.shape[1] * data.itemsize
     for n in range(indices.size):
         if indices[n] < 0 or indices[n] >= len(data):
             return False
-        ahead = indices[min(n + ROWS, indices.size - 1)]
-        for at in range(0, data.shape[1] * data.itemsize, stream.LINE):
-            stream.line_ahead(data, ahead * data.shape[1] * data.itemsize + at)
+        for at in range(0, nbytes if n + ROWS < indices.size and nbytes <= SHORT else 0, stream.LINE):
+            stream.line_ahead(data, indices[n + ROWS] * nbytes + at)
         row, target = data[indices[n]], out[n]
         for f in range(target.size):
             target[f] = out.dtype.type(row[f]) * a + b

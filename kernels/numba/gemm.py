@@ -2,8 +2,8 @@
 
 Split over M or N, never over K: every output is a sum in the same order of k, so that the result does not depend on
 the number of threads. A thread copies a block of a (PACKED bytes, in L2) to where strips of ROWS rows are walked in one
-direction, and for it piece by piece of b to PANELS panels (DEPTH x a few vectors) of which the one in use is in L1. A register tile of sums,
-ROWS x COLUMNS vectors, then goes over both; bound by the multiply-add units.
+direction, and for it piece by piece of b to PANELS panels (DEPTH x a few vectors), of which the one in use is in L1. A
+register tile of sums, ROWS x COLUMNS vectors, then goes over both; bound by the multiply-add units.
 
 A single row or column is for `gemv`; with 2 to 8 rows the panel dominates.
 """
@@ -24,7 +24,8 @@ from xpnn_kernels.numba.split import split
 
 ROWS, COLUMNS = (8, 3) if simd.REGISTERS == 32 else (6, 2)
 DEPTH = 256
-PANELS, PACKED = 4, 192 * 1024
+PANELS = max(1, 64 * 1024 // (DEPTH * COLUMNS * simd.WIDTH))
+PACKED = 192 * 1024
 SMALL = 400_000  # multiply-adds below which one thread is faster
 
 zeros_narrow, zeros_wide = simd.zeros(ROWS, 1), simd.zeros(ROWS, COLUMNS)

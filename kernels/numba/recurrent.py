@@ -176,7 +176,7 @@ def depth_of(K, packed):
 
 @kernel
 def ask_for_part(packed, start, count, part, parts):
-    """Ask for one of so many parts of `count` weights: while some are used, those that come after them."""
+    """Ask for one of so many parts of `count` weights from `start` on, which will be used next."""
     lines = -(-count * packed.itemsize // stream.LINE)
     each = -(-lines // parts)
     for i in range(part * each, min(part * each + each, lines)):

@@ -104,7 +104,9 @@ def zeros(rows, columns):
 
 def scratch(vectors):
     """An intrinsic: scratch(array) is a flat array of its dtype, unset and aligned to a vector, in the stack frame of
-    the function that calls it; gone when that returns. To be made at module level, and to be kept below 64 KB."""
+    the function that calls it; gone when that returns. To be made at module level. All of a kernel's together take
+    256 KB at most: a Python thread whose stack is set to so little cannot call it; 512 KB, the least that systems give,
+    are enough."""
 
     @intrinsic
     def make(typing, array):

@@ -37,7 +37,7 @@ def test_odd_sizes(dtype):
         shapes = (int(N), int(H), int(W), groups * I), (int(KH), int(KW), I, groups * O)
         padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 4, (2, 2)))
         attrs = {"stride": (int(SH), int(SW)), "dilation": (int(DH), int(DW)), "groups": groups, "padding": padding}
-        list(check.parity(CONV2D, case(*shapes, **attrs, activation=rng.choice([None, "relu"])), PLACE, dtype))
+        list(check.parity(CONV2D, case(*shapes, **attrs, activation=rng.choice([None, "relu", "tanh"])), PLACE, dtype))
 
 
 def gradients(x, w, b, dy, **settings):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import xpnn
+from xpnn import nn, ops
+from xpnn.core import backend as backends
 from xpnn_kernels.numba import columns, simd, stream
 from xpnn_kernels.numba.jit import kernel
 
@@ -53,6 +56,31 @@ def test_all_is_written_and_nothing_behind(size, past, dtype):
 )
 def test_large_results_that_begin_on_lines(shape, skip, answer):
     assert large(lines(shape, "float32", skip)) is answer
+
+
+def test_ops_with_results_past_the_caches():
+    """The kernels that write so, on arrays of that size, against NumPy's."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 80, 80, 32)).astype("f")
+    assert x.nbytes > stream.LARGE
+
+    def run(place):
+        found = []
+        for op in (
+            lambda t: ops.max_pool2d(t, 2),
+            lambda t: ops.avg_pool2d(t, 3, stride=1, padding=1),
+            nn.LayerNorm(32).to(place),
+            nn.BatchNorm(32).to(place),
+            nn.GroupNorm(32, 4).to(place),
+        ):
+            t = xpnn.Parameter(x.copy(), backends.get(place))
+            y = op(t)
+            (y * y * y).sum().backward()
+            found += [y.numpy(), t.grad.numpy()]
+        return found
+
+    for got, want in zip(run("numba"), run("numpy"), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * abs(want).max())
 
 
 @pytest.mark.parametrize("C", [16, 24, 64, 80, 208])

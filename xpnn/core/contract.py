@@ -34,7 +34,7 @@ class Override(NamedTuple):
 
     A replay calls forward and backward again with the same arrays. One that does nothing else than to call kernels may
     return those calls, ready to be made: a replay then makes them instead, which spares small work most of its time.
-    They may say on how many threads: a replay goes by the number that `Backend.threads` gave.
+    A number of threads may be among their arguments: a recording holds only while `Backend.threads` gives the same.
     """
 
     forward: Callable[..., Calls]

@@ -52,6 +52,11 @@ class Plan:
             for call in calls:
                 call()
             yield result
+            if not self.recording.guards_hold():
+                raise CaptureError(
+                    "capture: the number of threads, or a setting of an optimizer, was changed while a recorded step "
+                    "paused, and its second half would not know. Change it between steps"
+                )
         for call in last:
             call()
         self.recording.finish()
@@ -102,6 +107,12 @@ class Captured:
             for result in results if self._pauses else (results,):
                 yield _map(Tensor.detach, result)
 
+    def forget(self) -> None:
+        """Let go of all plans, and with them of the arrays they use."""
+        self._plans.clear()
+        self._seen.clear()
+        self._last = None
+
     def _find(self, inputs: tuple[Any, ...]) -> Plan | None:
         """The plan that does what the function would do, ready with these inputs."""
         if active() is not None or self._misses >= TRIES:
@@ -148,7 +159,7 @@ class Captured:
                         f"capture: expected tensors, arrays, numbers or text as arguments; got a {kind}"
                     ) from None
                 key.append(x)
-        if not any([isinstance(x, np.ndarray) for x in inputs]):
+        if self.borrow:
             self._last = inputs, (tensors, tuple(key)), [(t, t.data, t.requires_grad) for t in tensors]
         return tensors, tuple(key)
 
@@ -220,7 +231,8 @@ def capture(function: Callable[..., Any], strict: bool = False) -> Captured:
     """The same function, replayed: warm, record, replay.
 
     function: takes tensors, arrays, numbers or text; what it returns are tensors, or tuples, lists or dicts of them.
-    Arrays are copied to where the plan wants them, numbers are part of the plan (another number, another plan).
+    Arrays are copied to where the plan wants them: to the backend of the first tensor among them, else the one in use.
+    Numbers are part of the plan (another number, another plan).
 
     Its first two calls run as they are; the others make the same kernel calls on the same arrays, as long as what it
     reads stays as it was: modules, optimizers, shapes, places, numbers and objects in variables around it. Otherwise it

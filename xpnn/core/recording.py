@@ -188,10 +188,11 @@ class Recording:
         for g, is_set in self._begun:
             if g._grad_state is not is_set:
                 return False
-        for look, value in self._guards.items():
-            if look() != value:
-                return False
-        return self.looks_same()
+        return self.guards_hold() and self.looks_same()
+
+    def guards_hold(self) -> bool:
+        """Do threads and optimizers say what they said?"""
+        return all([look() == value for look, value in self._guards.items()])
 
     def looks_same(self) -> bool:
         """Is everything as it was that functions and modules read?"""

@@ -12,7 +12,6 @@ from xpnn.core.contract import Backend
 from xpnn.core.gather import GATHER
 from xpnn.core.op import Array, Spec
 from xpnn.core.random import Generator, state_of
-from xpnn.core.recording import active
 from xpnn.core.shape import TAKE
 from xpnn.core.shift import SHIFT
 from xpnn.core.tensor import Tensor
@@ -124,11 +123,13 @@ class Batches:
             self.backend.set(slots.draw[0].data, rows)
             if self.jitter:
                 self.backend.set(slots.draw[1].data, shifts[here])
+            for version in self._versions:  # from here on what was made of the last batch is not to be trusted
+                version[0] += 1
             yield slots.draw
 
     def gather(self, rows: Tensor, by: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The batch (x, y) of these rows (N,), from 0 to the number of samples - 1, shifted `by` (N, 2)."""
-        slots, recording = self._slots_of(len(rows)), active()
+        """The batch (x, y) of what `draws` gave: rows (N,), 0 to the number of samples - 1, shifted `by` (N, 2)."""
+        slots = self._slots_of(len(rows))
         x, y = slots.batch
         if self._ids:
             self.backend.forward(TAKE, (self._x, rows.data), {"axis": 0}, out=(x.data,))
@@ -137,10 +138,6 @@ class Batches:
         if by is not None:
             self.backend.forward(SHIFT, (slots.plain, by.data, self._shift), {"reach": self.jitter}, out=(x.data,))
         self.backend.forward(TAKE, (self._y, rows.data), {"axis": 0}, out=(y.data,))
-        for version in self._versions:
-            version[0] += 1
-            if recording is not None:
-                recording.written(version)
         return x, y
 
     def _slots_of(self, n: int) -> _Slots:

@@ -159,7 +159,9 @@ def _labels(column: np.ndarray, classes: int | None, first_line: int, path: str)
     if not good.all():
         row = int(np.argmin(good))
         below = f"below {classes}" if classes else "from 0"
-        raise DataError(f"{path}, line {first_line + row}: label {column[row]:g}; expected a whole number {below}")
+        raise DataError(
+            f"{path}, line {first_line + row}: label {column[row]:g}; expected a whole number {below} in column 1"
+        )
     return column.astype(np.int64)
 
 

@@ -65,7 +65,10 @@ def mnist(path: AnyPath | None = None, download: bool = True) -> tuple[Dataset, 
     missing = [name for name, array in arrays.items() if array is None]
     if missing:
         looked = ", ".join(map(str, [*places, cache]))
-        help_line = "Put the four IDX files in a folder and set XPNN_DATA to it"
+        help_line = (
+            "Put the four IDX files in a folder and set XPNN_DATA to it; or take the digits that are inside: "
+            "xpnn.data.digits(), xpnn train digits"
+        )
         if not download:
             raise DataError(f"mnist: not found in {looked}, and downloading is off. {help_line}")
         from xpnn.data import download as net  # with urllib and http behind it: only for those who download

@@ -25,13 +25,9 @@ class Callback:
     `trainer.stop = True` ends training. Set in `on_epoch_end` it is a decision: a run resumed from a later checkpoint
     keeps to it. Set anywhere else (after a step, by a signal handler) it is an interruption: a resumed run goes on.
 
-    keeps   may its hooks keep the loss that they are given? Then it is a copy: the next step overwrites it
-
     `state` (plain JSON-able data) and `arrays` go through checkpoints, so that a resumed run decides as the
     uninterrupted one would.
     """
-
-    keeps = True
 
     def on_fit_start(self, trainer: Trainer) -> None: ...
     def on_loss(self, trainer: Trainer, x: Tensor, loss: Tensor) -> None:

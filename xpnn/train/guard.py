@@ -22,8 +22,6 @@ class FiniteGuard(Callback):
     The error names the first parameter, input or layer that is not finite.
     """
 
-    keeps = False
-
     def __init__(self, every: int | None = None) -> None:
         if every is not None and every < 1:
             raise ConfigError(f"FiniteGuard: expected every >= 1; got {every}")

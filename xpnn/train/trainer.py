@@ -131,6 +131,7 @@ class Trainer(Evaluator):
         if validation is not None:
             need_dataset("fit: validation", validation)
         self._need_all_bound()
+        self._captured = Captured(self._advance, borrow=True)
         batches = self._batches(train, batch_size, shuffle, jitter)
         run = {
             "samples": len(train),
@@ -149,7 +150,6 @@ class Trainer(Evaluator):
             self._run = {**run, "last": self.epoch + int(epochs)}
             self._batch, self._decided = 0, False
             self._meter.reset()
-        self._captured = Captured(self._advance, borrow=True)  # batches come in other arrays than last time
         self.model.input_format = fed
         self.validate_every, self.stop = validate_every, self._decided
         names = ["loss", *(metric.name for metric in self.metrics)]
@@ -160,8 +160,10 @@ class Trainer(Evaluator):
         with Progress(self, len(batches), enabled=progress) as bar:
             while self.epoch < self._run["last"] and not self.stop:
                 if batches.backend is not self.model.backend:
+                    self._captured.forget()
                     batches = self._batches(train, batch_size, shuffle, jitter)
                 self._fit_epoch(batches, validation, bar)
+        self._captured.forget()  # it has the data set
         for callback in self.callbacks:
             callback.on_fit_end(self)
         self.model.eval()
@@ -174,7 +176,7 @@ class Trainer(Evaluator):
         on_loss = _overridden(self.callbacks, "on_loss")
         on_step_end = _overridden(self.callbacks, "on_step_end")
         on_settled = _overridden(self.callbacks, "on_settled")
-        keeps = any([c.keeps for c in (*on_loss, *on_step_end)])
+        keeping = any([type(c) is not FiniteGuard for c in (*on_loss, *on_step_end)])
         start, first = time.perf_counter(), self._batch
         self.model.train()
         if not first:
@@ -185,7 +187,7 @@ class Trainer(Evaluator):
             if lr != self.optimizer.lr:
                 self.optimizer.lr = lr
             for loss, output, x, y in self._captured.steps(batches, self.model, self.loss, *draw):  # noqa: B007 - used below
-                loss = copied(loss) if keeps else loss  # a replay would overwrite it
+                loss = copied(loss) if keeping else loss  # a replay would overwrite it
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
             self._meter.update(loss, output, y, len(x))

@@ -25,6 +25,10 @@ class NumbaBackend(Backend):
     bindings = "xpnn.backends.numba"
     replays = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_num_threads(get_num_threads())
+
     def empty(self, spec: Spec) -> Array:
         """An unset array; a large one begins on a cache line, so that no vector of a kernel lies on two, and each at
         another place in its page: arrays that are walked together do not compete for the same places in the cache."""
@@ -57,6 +61,4 @@ def create(index: int) -> Backend:
     except ImportError as error:
         raise BackendError(f"backend 'numba': Numba cannot be imported ({error}); pip install numba") from None
     announce.start()
-    place = NumbaBackend()
-    place.set_num_threads(get_num_threads())
-    return place
+    return NumbaBackend()

@@ -13,6 +13,7 @@ from xpnn_kernels.numba import conv as kernels
 from xpnn_kernels.numba import conv_gradient as gradients
 from xpnn_kernels.numba import threads
 
+
 def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The convolution of dz with the mirrored kernel that dx is, where the stride is 1."""
     N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups = shape
@@ -102,7 +103,7 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
         correlate(q, dy, source, masked, flat, strides, y[:0], y, False, work[11:15])
         dx = None
     elif dx is not None and conv_input.fits(p):
-        conv_input.backward(p, dy, source, masked, flat, dx.reshape(-1), work[11:])
+        conv_input.backward(p, dy, source, masked, flat, dx.reshape(-1), work[11 : 11 + conv_input.SCRATCH])
         dx = None
     if dx is None and dw is None and db is None:
         return

@@ -16,13 +16,14 @@ SMALL = 1 << 14
 
 
 def _take(outs, saved, x, indices, *, axis):
-    length, mode = x.shape[axis], "wrap"
+    length = x.shape[axis]
     try:
         if outs[0].nbytes < SMALL:
-            mode = "raise"  # fills a copy of the output first
-        elif indices.size and not -length <= indices.min() <= indices.max() < length:
+            np.take(x, indices, axis=axis, out=outs[0])  # by way of a copy
+            return
+        if indices.size and not -length <= indices.min() <= indices.max() < length:
             raise IndexError
-        np.take(x, indices, axis=axis, out=outs[0], mode=mode)
+        np.take(x, indices, axis=axis, out=outs[0], mode="wrap")
     except IndexError:
         raise IndexError(f"take: expected indices from {-length} to {length - 1}") from None
 
