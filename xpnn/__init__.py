@@ -5,8 +5,8 @@ from __future__ import annotations
 from xpnn import data, errors, losses, metrics, nn, ops, optim
 from xpnn.core.backend import current as current_backend
 from xpnn.core.backend import use
+from xpnn.core.capture import capture
 from xpnn.core.functions import concat, cos, exp, log, maximum, minimum, sign, sin, sqrt, stack, where
-from xpnn.core.plan import capture
 from xpnn.core.precision import current_precision, precision
 from xpnn.core.random import seed
 from xpnn.core.tape import no_grad

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xpnn import losses, optim
-from xpnn.core.plan import Captured, copied
+from xpnn.core.capture import Captured
+from xpnn.core.plan import copied
 from xpnn.core.tensor import Tensor
 from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
