@@ -202,6 +202,14 @@ def test_an_array_of_the_host_is_not_baked_in():
     assert "array of the host" in step.why_not
 
 
+def test_arrays_of_the_host_go_where_the_model_is():
+    model = network()
+    with xpnn.use("numpy"):
+        step = xpnn.capture(lambda x: model(x).sum())
+        for _ in range(3):
+            assert step(np.ones((2, 6), "f4")).backend is model.backend
+
+
 def test_a_value_read_inside_decides_anew_each_time():
     step = xpnn.capture(lambda x: x * 2 if x.sum().item() > 0 else x * 3)
     for i in range(5):

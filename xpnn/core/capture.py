@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.core import backend as backends
+from xpnn.core.contract import Backend
 from xpnn.core.outside import around, randomness
 from xpnn.core.plan import Plan, copied, mapped
 from xpnn.core.precision import current_precision
@@ -110,7 +111,7 @@ class Captured:
             if same and all([t.data is data and t.requires_grad is wants for t, data, wants in places]):
                 return found
         first = next((x for x in inputs if isinstance(x, Tensor)), None)
-        place = backends.current() if first is None else first.backend
+        place = self._home() if first is None else first.backend
         tensors: list[Tensor] = []
         key: list[Any] = []
         for x in inputs:
@@ -132,6 +133,11 @@ class Captured:
         if self.borrow:
             self._last = inputs, (tensors, tuple(key)), [(t, t.data, t.requires_grad) for t in tensors]
         return tensors, tuple(key)
+
+    def _home(self) -> Backend:
+        """Where arrays go: beside the first model or tensor that the function reads, else to the backend in use."""
+        places = (getattr(value, "backend", None) for value in around(self.function).seen)
+        return next((place for place in places if isinstance(place, Backend)), backends.current())
 
     def _plan(self, key: Any, tensors: list[Tensor]) -> Plan | None:
         for plan in self._plans.get(key, ()):
@@ -201,7 +207,8 @@ def capture(function: Callable[..., Any], strict: bool = False) -> Captured:
     """The same function, replayed: warm, record, replay.
 
     function: takes tensors, arrays, numbers or text; what it returns are tensors, or tuples, lists or dicts of them.
-    Arrays are copied to where the plan wants them: to the backend of the first tensor among them, else the one in use.
+    Arrays are copied to where the plan wants them: to the backend of the first tensor among the arguments, else of the
+    first model or tensor that the function reads, else to the one in use.
     Numbers are part of the plan (another number, another plan).
 
     Its first two calls run as they are; the others make the same kernel calls on the same arrays, as long as what it

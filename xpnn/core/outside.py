@@ -37,7 +37,7 @@ class Look:
     def __init__(self, walk: Callable[[Places], Iterator[Any]]) -> None:
         self._walk = walk
         places: Places = []
-        self._seen = list(walk(places))
+        self.seen = list(walk(places))
         self._keep(places)
 
     def _keep(self, places: Places) -> None:
@@ -53,7 +53,7 @@ class Look:
         except ValueError:  # a variable of a closure has no value any more
             pass
         places: Places = []
-        if not same(self._seen, list(self._walk(places))):
+        if not same(self.seen, list(self._walk(places))):
             return False
         self._keep(places)
         return True
