@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from typing import Any
 
 from xpnn.core.contract import Backend
-from xpnn.errors import BackendError
+from xpnn.errors import BackendError, hint
 
 BUILT_IN = ("numpy", "numba", "cupy")
 _instances: dict[tuple[str, int], Backend] = {}
@@ -86,8 +86,9 @@ def _create(stem: str, index: int) -> Backend:
     outside = _outside()
     if stem in outside:
         return outside[stem].load()(index)
-    known = ", ".join([*names(), "cpu", "cuda:N", "auto"])
-    raise BackendError(f"backend {stem!r} is unknown; expected one of {known}")
+    known = [*names(), "cpu", "cuda:N", "auto"]
+    meant = hint(stem, known)
+    raise BackendError(f"backend {stem!r} is unknown; expected one of {', '.join(known)}{meant}")
 
 
 # The backend in use ---------------------------------------------------------------------------------------
