@@ -29,8 +29,7 @@ def _share(kind, rows, columns):
 @kernel
 def _behind(tile, y, r1, c0, c1):
     """Up to where pixels of the rows before r1 may be written over: those that follow are written later. 0: nowhere."""
-    alone = c0 == 0 and c1 == y.shape[3] and c1 <= simd.span(tile)
-    return r1 * y.shape[2] * y.shape[3] if alone else 0
+    return r1 * y.shape[2] * y.shape[3] if c0 == 0 and c1 <= simd.span(tile) else 0
 
 
 @kernel
