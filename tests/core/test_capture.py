@@ -11,6 +11,7 @@ import xpnn
 from xpnn import losses, nn, optim
 from xpnn.core import backend as backends
 from xpnn.core import tape
+from xpnn.core.capture import Captured
 from xpnn.errors import AutogradError, CaptureError
 
 pytestmark = pytest.mark.usefixtures("numba_in_use")
@@ -208,6 +209,33 @@ def test_arrays_of_the_host_go_where_the_model_is():
         step = xpnn.capture(lambda x: model(x).sum())
         for _ in range(3):
             assert step(np.ones((2, 6), "f4")).backend is model.backend
+
+
+def test_borrowed_inputs_that_are_elsewhere_now():
+    double = Captured(lambda x: x * 2, borrow=True)
+    x = xpnn.tensor([1.0, 2.0])
+    for _ in range(4):
+        assert double(x).numpy().tolist() == [2, 4]
+    x.data = np.array([3, 4], x.dtype)
+    for _ in range(4):
+        assert double(x).numpy().tolist() == [6, 8]
+
+
+def test_gradients_that_are_gathered_elsewhere_now():
+    w = xpnn.Parameter(np.ones(2, "f4"), backends.get("numba"))
+
+    def step():
+        w.zero_grad()
+        (w * 3).sum().backward()
+
+    step = xpnn.capture(step)
+    for _ in range(3):
+        step()
+    slot = np.zeros(2, "f4")
+    w.place_grad(slot)
+    slot[:] = 0
+    step()
+    assert slot.tolist() == [3, 3]
 
 
 def test_a_value_read_inside_decides_anew_each_time():
