@@ -111,11 +111,13 @@ class Captured:
             if same and all([t.data is data and t.requires_grad is wants for t, data, wants in places]):
                 return found
         first = next((x for x in inputs if isinstance(x, Tensor)), None)
-        place = self._home() if first is None else first.backend
+        place = None if first is None else first.backend
         tensors: list[Tensor] = []
         key: list[Any] = []
         for x in inputs:
             if isinstance(x, (Tensor, np.ndarray)):
+                if place is None:
+                    place = self._home()
                 t = x if isinstance(x, Tensor) else Tensor(place.from_host(x), place)
                 tensors.append(t)
                 key.append((t.shape, t.dtype, t.backend, t.requires_grad, id(t.data) if self.borrow else None))
