@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba import simd, vector
+from xpnn_kernels.numba import simd, stream, vector
 from xpnn_kernels.numba.exp import exp
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.split import on_threads
@@ -31,6 +31,7 @@ def exponentials(x, e, n):
         tops = simd.load(wide, x, start, 0, 1, step)
         for i in range(start + step, whole, step):
             tops = vector.greater(simd.load(wide, x, i, 0, 1, step), tops)
+            stream.ahead(wide, x, i + stream.AHEAD)
         top = vector.top(tops)
     for i in range(whole, end, rest_step):
         rest = vector.top(vector.only(simd.load(narrow, x, i, 0, 1, end - i), end - i, low))
@@ -125,17 +126,22 @@ def labels(thread, threads, x, labels, smoothing, losses, e, factors):
 @on_threads
 def labels_back(thread, threads, e, factors, labels, smoothing, dloss, scale, dx):
     """dx = (p - q) scale dloss, of each row or one for all."""
-    C = e.shape[1]
-    s = e.dtype.type(smoothing)
+    C, tile, past = e.shape[1], zeros_wide(e), stream.large(dx)
+    s, step = e.dtype.type(smoothing), simd.span(tile)
     for n in range(thread * len(e) // threads, (thread + 1) * len(e) // threads):
         d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)
         factor, low = factors[n] * d, s / C * d
-        source, row = e[n], dx[n]
-        for c in range(C):
+        source, row, whole = e[n], dx[n], C - C % step
+        for c in range(0, whole, step):
+            p = vector.scale(simd.load(tile, e, n * C + c, 0, 1, step), factor)
+            stream.ahead(tile, e, n * C + c + stream.AHEAD)
+            stream.store(vector.add(p, -low), dx, n * C + c, step, past)
+        for c in range(whole, C):
             row[c] = source[c] * factor - low
         label = labels[n]
         if label >= 0 and label < C:
             row[label] -= (1 - s) * d
+    stream.settle()
 
 
 @on_threads

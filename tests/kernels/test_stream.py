@@ -83,6 +83,19 @@ def test_ops_with_results_past_the_caches():
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * abs(want).max())
 
 
+def test_cross_entropy_with_a_gradient_past_the_caches():
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((1100, 1024)).astype("f"), rng.integers(0, 1024, 1100)
+
+    def run(place):
+        t = xpnn.Parameter(x.copy(), backends.get(place))
+        ops.cross_entropy(t, xpnn.tensor(labels, backend=place), label_smoothing=0.1).backward()
+        return t.grad.numpy()
+
+    assert x.nbytes > stream.LARGE
+    np.testing.assert_allclose(run("numba"), run("numpy"), rtol=1e-4, atol=1e-9)
+
+
 @pytest.mark.parametrize("C", [16, 24, 64, 80, 208])
 def test_columns_are_the_same_either_way(C):
     rng = np.random.default_rng(0)
