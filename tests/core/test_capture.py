@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 
 import numpy as np
@@ -106,6 +107,25 @@ class Joined(nn.Module):
         h = self.lstm(x)
         h = h[0] if isinstance(h, tuple) else h
         return self.out(xpnn.concat([h + x, x], axis=2))
+
+
+def test_a_replay_runs_little_python():
+    """A loss of 64 x 10 is a few kernel calls; what surrounds them must not cost more than they do."""
+    x, labels = xpnn.Parameter(np.ones((64, 10), "f4"), backends.get("numba")), xpnn.tensor(np.arange(64) % 10)
+
+    def step():
+        x.zero_grad()
+        losses.cross_entropy(x, labels).backward()
+
+    step, calls = xpnn.capture(step), []
+    for _ in range(3):
+        step()
+    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code.co_qualname) if event == "call" else None)
+    try:
+        step()
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 30, calls
 
 
 def test_additions_concatenations_and_carried_states_allocate_nothing():
