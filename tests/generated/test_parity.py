@@ -49,7 +49,7 @@ def test_run_goes_on_after_a_failure():
         ("exp", "backward", False),
         ("equal", "forward", True),
     ]
-    assert rows[1].message == "RuntimeError: first line"
+    assert rows[1].message == "exp float64 on numpy: RuntimeError: first line"
 
 
 def test_an_unknown_kind_is_an_error():
