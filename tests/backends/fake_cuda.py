@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import types
 
+import pytest
+
+from cuda_cpu import build, launch
+
 transfers: list[str] = []
 """Copies and waits in their order: "h2d", "d2h", "wait"."""
 
@@ -53,20 +57,51 @@ class Device:
 
 
 class RawModule:
-    """Notes what it was given; its kernels note what they are launched with."""
+    """Notes what it was given; its kernels note what they are launched with, and run on the CPU."""
 
     made: list[RawModule] = []  # noqa: RUF012 - the test's window
+    runs = True
+    """False: launches are noted only."""
 
     def __init__(self, code, options=(), name_expressions=None, enable_cooperative_groups=False):
         assert isinstance(options, tuple)
         self.code, self.options, self.names = code, options, name_expressions
         self.cooperative, self.gpu, self.launches = enable_cooperative_groups, current[-1], []
+        self._compiled = None
         RawModule.made.append(self)
 
     def get_function(self, name):
         _raise_or("compile", None)
         assert name in self.names
-        return lambda grid, block, args, shared_mem=0: self.launches.append((name, grid, block, args, shared_mem))
+        return Function(self, name)
+
+    def compiled(self):
+        if self._compiled is None:
+            why_not = build.missing()
+            if why_not is not None:
+                pytest.skip(why_not)
+            self._compiled = launch.Module(self.code, self.names, self.options, self.cooperative)
+        return self._compiled
+
+
+class Function:
+    """A kernel of a module, on the GPU that was the current one when the module was made."""
+
+    max_dynamic_shared_size_bytes = 48 << 10
+
+    def __init__(self, module, name):
+        self.module, self.name = module, name
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        self.module.launches.append((self.name, grid, block, args, shared_mem))
+        if not RawModule.runs:
+            return
+        if self.module.gpu != current[-1]:
+            raise CUDARuntimeError(400, "cudaErrorInvalidResourceHandle: a kernel of another GPU than the current one")
+        if shared_mem > self.max_dynamic_shared_size_bytes:
+            raise CUDARuntimeError(1, "cudaErrorInvalidValue: more dynamic shared memory than was asked for")
+        hosts = [x.host_for_kernels() if hasattr(x, "host_for_kernels") else x for x in args]
+        self.module.compiled().run(self.name, grid, block, hosts, shared_mem)
 
 
 device = types.ModuleType("cupy.cuda.device")
@@ -75,5 +110,7 @@ memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError, left={"free": 
 compiler = types.SimpleNamespace(CompileException=CompileException)
 nvrtc = types.SimpleNamespace(getVersion=lambda: _raise_or("nvrtc", (12, 9)))
 runtime = types.SimpleNamespace(
-    CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: _raise_or("getDeviceCount", gpus)
+    CUDARuntimeError=CUDARuntimeError,
+    getDeviceCount=lambda: _raise_or("getDeviceCount", gpus),
+    getDevice=lambda: current[-1],
 )

@@ -76,6 +76,10 @@ class ndarray:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return _wrap(getattr(ufunc, method)(*[_owned(x) for x in inputs], **kwargs))
 
+    def host_for_kernels(self):
+        """The memory that a kernel is given: of the current GPU, or its address means nothing."""
+        return _owned(self)
+
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)

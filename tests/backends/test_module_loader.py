@@ -17,11 +17,11 @@ X = "scale<float>"
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch, tmp_path):
-    """The test's sources, in a place where they can be edited, and nothing compiled yet."""
+def folder(monkeypatch, tmp_path, cupy):
+    """The test's sources, in a place where they can be edited; launches are noted only."""
     there = shutil.copytree(SOURCES, tmp_path / "cuda")
     monkeypatch.setattr(module, "folder", lambda: there)
-    monkeypatch.setattr(module, "_compiled", {})
+    monkeypatch.setattr(cupy.cuda.RawModule, "runs", False)
     monkeypatch.setattr(causes, "driver", lambda: causes.Driver((12, 4), 1))
     module._source.cache_clear()
     yield there

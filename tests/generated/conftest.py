@@ -1,6 +1,7 @@
 """Every test here runs over the whole registry: a test that asks for `op` and `case` gets each sample case of each op.
 
-`place`: every backend that can be used on this machine. `dtype`: float32 and float64.
+`place`: every backend that can be used on this machine, and the CUDA backend also without a GPU: on a stand-in for
+CuPy, its kernels run by the CPU. `dtype`: float32 and float64.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 import xpnn.ops  # noqa: F401 - registers every op
+from cuda_cpu.standin import Place
 from xpnn.core import backend
 from xpnn.core.op import REGISTRY
 from xpnn.errors import BackendError
@@ -27,6 +29,12 @@ def usable():
 
 
 USABLE, MISSING = usable()
+CUDA = Place()
+if CUDA.fake is not None:
+    USABLE.append(CUDA.backend)
+    MISSING["cupy"] += "; its kernels were run by the CPU"
+elif CUDA.backend is None:
+    MISSING["cupy"] += f"; {CUDA.why_not}"
 
 
 def pytest_generate_tests(metafunc):
@@ -40,6 +48,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("place", USABLE, ids=lambda place: place.device)
     if "dtype" in names:
         metafunc.parametrize("dtype", DTYPES)
+
+
+@pytest.fixture(autouse=True)
+def cuda():
+    with CUDA.ready():
+        yield
 
 
 @pytest.fixture(scope="session")

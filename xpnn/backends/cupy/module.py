@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import pkgutil
 import re
-from collections.abc import Sequence
-from functools import cache
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from importlib import resources
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xpnn.backends.cupy import causes
-from xpnn.backends.cupy.signature import Parameter, fit, parameters
+from xpnn.backends.cupy.signature import DTYPES, Parameter, fit, parameters
 from xpnn.errors import BackendError
 
 STANDARD = ("-std=c++17",)
+
+
+REAL = ("float", "double")
+INTEGER = ("int", "long long", "unsigned char")
+_CPP = {np.dtype(code): name for name, code in DTYPES.items() if name in (*REAL, *INTEGER, "bool")}
 
 
 class Kernel:
@@ -30,15 +40,94 @@ class Kernel:
     def __init__(self, name: str, raw: Any, wanted: tuple[Parameter, ...], array_type: type) -> None:
         self.name, self.raw, self.parameters, self.array_type = name, raw, wanted, array_type
 
+    def call(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared_bytes: int = 0
+    ) -> Callable[[], None]:
+        """The launch, ready to be made any number of times; arguments are checked and converted here, once."""
+        return partial(
+            self.raw, grid, block, fit(self.name, self.parameters, args, self.array_type), shared_mem=shared_bytes
+        )
+
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared_bytes: int = 0
     ) -> None:
-        arguments = fit(self.name, self.parameters, args, self.array_type)
-        self.raw(grid, block, arguments, shared_mem=shared_bytes)
+        self.call(grid, block, args, shared_bytes)()
 
 
 Kernels = dict[str, Kernel]
 _compiled: dict[Any, Kernels] = {}
+_found: dict[Any, Kernel] = {}
+
+
+class Source:
+    """A .cu file, and every instantiation that its binding may ask for: the compile gate walks over them.
+
+    kernels: for each kernel, what each of its template arguments may be; () for a plain one. The file's instantiations
+    that have the same first argument are compiled together when one of them is asked for: who trains in float32 does
+    not wait for float64.
+
+    >>> Source("loss", {"labels": (REAL, ("int", "long long")), "count": ()}).instantiations
+    ('labels<float, int>', 'labels<float, long long>', 'labels<double, int>', 'labels<double, long long>', 'count')
+    """
+
+    def __init__(
+        self,
+        stem: str,
+        kernels: Mapping[str, Sequence[Sequence[Any]]],
+        *,
+        options: Sequence[str] = (),
+        cooperative: bool = False,
+    ) -> None:
+        self.stem, self.options, self.cooperative = stem, tuple(options), cooperative
+        self.instantiations = tuple(
+            _expression(name, values) for name, axes in kernels.items() for values in product(*axes)
+        )
+
+    def kernel(self, name: str, *arguments: Any) -> Kernel:
+        """The kernel on the current GPU. arguments: dtypes, or what else stands in the template's brackets.
+
+        Raises BackendError for what was not declared, and as `load` does.
+        """
+        device = sys.modules["cupy"].cuda.runtime.getDevice()
+        key = (self, device, name, *arguments)
+        kernel = _found.get(key)
+        if kernel is None:
+            wanted = _expression(name, [_CPP.get(x, x) if isinstance(x, np.dtype) else x for x in arguments])
+            if wanted not in self.instantiations:
+                raise BackendError(f"{self.stem}.cu: {wanted} is not among the instantiations that are declared")
+            kernel = _found[key] = self.load(wanted, device)[wanted]
+        return kernel
+
+    def load(self, wanted: str, device: int = 0) -> Kernels:
+        """What is compiled together with one instantiation."""
+        (group,) = [names for names in self.groups() if wanted in names]
+        return load(self.stem, group, options=self.options, cooperative=self.cooperative, device=device)
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """The instantiations, as they are compiled together."""
+        found: dict[str, list[str]] = {}
+        for name in self.instantiations:
+            found.setdefault(name.partition("<")[2].partition(",")[0].rstrip(">"), []).append(name)
+        return [tuple(names) for names in found.values()]
+
+
+def _expression(name: str, values: Sequence[Any]) -> str:
+    return f"{name}<{', '.join(map(str, values))}>" if values else name
+
+
+def blocks(n: int, each: int = 256) -> tuple[int]:
+    """A grid for n elements, so many in a block; of a kernel that strides over the rest, as it must.
+
+    The number does not depend on the GPU, so that sums are added in the same order on every one.
+    """
+    return (min(max(1, -(-n // each)), 1024),)
+
+
+def declared() -> list[Source]:
+    """The sources of all bindings."""
+    package = importlib.import_module("xpnn.backends.cupy")
+    modules = [importlib.import_module(f"{package.__name__}.{i.name}") for i in pkgutil.iter_modules(package.__path__)]
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Source)]
 
 
 def folder() -> Path:
