@@ -6,12 +6,12 @@
 #include "activation.cuh"
 
 template <typename T>
-__global__ void __launch_bounds__(256) forward(const T* x, T* y, int code, T parameter, long long n) {
+__global__ void __launch_bounds__(256, 4) forward(const T* x, T* y, int code, T parameter, long long n) {
   for (long long i = first(); i < n; i += stride()) y[i] = activate(code, parameter, x[i]);
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     backward(const T* kept, const T* dy, T* dx, int code, T parameter, long long n) {
   for (long long i = first(); i < n; i += stride()) dx[i] = activate_back(code, parameter, kept[i], dy[i]);
 }

@@ -26,7 +26,7 @@ __device__ void exponentials(const T* x, T* e, int C, T& top, T& total) {
 }
 
 template <typename T, int TEAM>
-__global__ void __launch_bounds__(256) softmax(const T* x, T* y, int rows, int C) {
+__global__ void __launch_bounds__(256, 4) softmax(const T* x, T* y, int rows, int C) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     T *out = y + (long long)r * C, top, total;
     exponentials<TEAM>(x + (long long)r * C, out, C, top, total);
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(256) softmax(const T* x, T* y, int rows, int C
 
 // dx = y (dy - sum of y dy)
 template <typename T, int TEAM>
-__global__ void __launch_bounds__(256) softmax_back(const T* y, const T* dy, T* dx, int rows, int C) {
+__global__ void __launch_bounds__(256, 4) softmax_back(const T* y, const T* dy, T* dx, int rows, int C) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T *p = y + (long long)r * C, *d = dy + (long long)r * C;
     T inner = T(0);
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(256) softmax_back(const T* y, const T* dy, T* 
 }
 
 template <typename T, int TEAM>
-__global__ void __launch_bounds__(256) log_softmax(const T* x, T* y, int rows, int C) {
+__global__ void __launch_bounds__(256, 4) log_softmax(const T* x, T* y, int rows, int C) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T* in = x + (long long)r * C;
     T *out = y + (long long)r * C, top, total;
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(256) log_softmax(const T* x, T* y, int rows, i
 
 // dx = dy - exp(y) sum of dy
 template <typename T, int TEAM>
-__global__ void __launch_bounds__(256) log_softmax_back(const T* y, const T* dy, T* dx, int rows, int C) {
+__global__ void __launch_bounds__(256, 4) log_softmax_back(const T* y, const T* dy, T* dx, int rows, int C) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T *p = y + (long long)r * C, *d = dy + (long long)r * C;
     T inner = T(0);
@@ -81,7 +81,7 @@ __device__ void add_up(const T* losses, int rows, double scale, T* out) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) total(const T* losses, int rows, double scale, T* out) {
+__global__ void __launch_bounds__(256, 4) total(const T* losses, int rows, double scale, T* out) {
   add_up(losses, rows, scale, out);
 }
 
@@ -94,7 +94,7 @@ __device__ void finish(const T* losses, int rows, double scale, T* out) {
 
 // losses[r] = -sum of q log p with q = 1 - s at the label plus s / C everywhere; out: null, or where their sum goes.
 template <typename T, int TEAM, typename L>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     labels(const T* x, const L* labels, T s, T* losses, T* e, T* factors, int rows, int C, double scale, T* out) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T* in = x + (long long)r * C;
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(256)
 
 // dx = (p - q) scale dloss, of each row (step 1) or one for all (0).
 template <typename T, int TEAM, typename L>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     labels_back(const T* e, const T* factors, const L* labels, T s, const T* dloss, int step, T scale, T* dx, int rows,
                 int C) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(256)
 
 // The same with a distribution (rows, C) as target; it need not sum to one.
 template <typename T, int TEAM>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     targets(const T* x, const T* target, T s, T* losses, T* e, T* factors, int rows, int C, double scale, T* out) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T *in = x + (long long)r * C, *wanted = target + (long long)r * C;
@@ -149,7 +149,7 @@ __global__ void __launch_bounds__(256)
 
 // dx = (p sum q - q) scale dloss
 template <typename T, int TEAM>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     targets_back(const T* e, const T* factors, const T* target, T s, const T* dloss, int step, T scale, T* dx, int rows,
                  int C) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {

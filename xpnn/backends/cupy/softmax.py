@@ -11,8 +11,12 @@ ROWS, LABELS = (REAL, TEAMS), (REAL, TEAMS, INTEGER)
 SOURCE = Source(
     "softmax",
     {
-        **{name: ROWS for name in ("softmax", "softmax_back", "log_softmax", "log_softmax_back")},
-        **{"labels": LABELS, "labels_back": LABELS, "targets": ROWS, "targets_back": ROWS, "total": (REAL,)},
+        **dict.fromkeys(("softmax", "softmax_back", "log_softmax", "log_softmax_back"), ROWS),
+        "labels": LABELS,
+        "labels_back": LABELS,
+        "targets": ROWS,
+        "targets_back": ROWS,
+        "total": (REAL,),
     },
 )
 WIDE = 1024
