@@ -16,7 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KEPT = HERE / "__pycache__"
 OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-strict-aliasing", "-fno-gnu-unique", "-w")
-SANITIZE = ("-O1", "-g", "-fsanitize=address", "--param", "asan-stack=0")  # it knows nothing of our stacks
+# asan-stack=0: it knows nothing of the fibers' stacks.
+SANITIZE = ("-O1", "-g", "-fsanitize=address,alignment,bounds", "-fno-sanitize-recover=all", "--param", "asan-stack=0")
 SANITIZED = os.environ.get("XPNN_CUDA_ASAN") == "1"
 _DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s+)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 

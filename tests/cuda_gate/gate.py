@@ -73,10 +73,11 @@ def table(sources: Sequence[Source]) -> Table:
 
 
 def write(rows: Table) -> str:
+    version = nvrtc.version()
     header = f"""\
 # Registers a thread and bytes of shared memory a block that each kernel takes, for each element type: the most among
-# its instantiations, compiled by NVRTC {nvrtc.version()} as CuPy does. A test holds it: {MORE} registers more than here pass, more
-# shared memory, stack or spills do not. Written by `python tests/cuda_gate/gate.py`.
+# its instantiations, compiled by NVRTC {version} as CuPy does. Of more, a test lets {MORE} registers pass, but no
+# shared memory, no stack and no spills. Written by `python tests/cuda_gate/gate.py`.
 """
     lines = [("source", "kernel", *ARCHITECTURES)]
     for (stem, kernel), uses in sorted(rows.items()):

@@ -1,0 +1,57 @@
+"""Parity of some ops on the stand-in, with the CUDA sources of any folder. As a program, for the sanitizers:
+
+    XPNN_CUDA_ASAN=1 LD_PRELOAD=$(g++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \\
+        PYTHONPATH=tests python -m cuda_cpu.conformance kernels/cuda relu softmax
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import xpnn.ops  # noqa: F401 - registers every op
+from cuda_cpu import standin
+from xpnn import check
+from xpnn.backends.cupy import CupyBackend, module, namespace
+from xpnn.core.op import REGISTRY, Case
+
+TESTS = Path(__file__).parents[1]
+
+
+def bound() -> list[str]:
+    """The ops that a CUDA kernel serves."""
+    modules = [sys.modules[name] for name in sorted(sys.modules) if name.startswith("xpnn.backends.cupy.")]
+    return [name for found in modules for name in getattr(found, "OVERRIDES", {})] if module.declared() else []
+
+
+def parity(
+    folder: Path, names: Sequence[str], dtypes: Sequence[str] = ("float32", "float64"), cases: Sequence[Case] = ()
+) -> None:
+    """Every case of each op, or these. Raises what `xpnn.check.parity` or a launch raises."""
+    with standin.installed(standin.load()) as fake, mock.patch.object(module, "folder", return_value=folder):
+        place = CupyBackend(fake, namespace(fake), 1)
+        for name in names:
+            for case in cases or REGISTRY[name].cases:
+                for dtype in dtypes:
+                    check.parity(REGISTRY[name], case, place, dtype)
+
+
+def sanitized(folder: Path, *names: str) -> subprocess.CompletedProcess:
+    """The same in a process of its own, under the address sanitizer."""
+    asan = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(TESTS),
+        "XPNN_CUDA_ASAN": "1",
+        "LD_PRELOAD": asan.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    command = [sys.executable, "-m", "cuda_cpu.conformance", str(folder), *names]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=TESTS.parent)
+
+
+if __name__ == "__main__":
+    parity(Path(sys.argv[1]), sys.argv[2:] or bound())
