@@ -96,11 +96,11 @@ static int run_grid() {
         kept[b].insert(kept[b].end(), dynamic_memory, dynamic_memory + launch.shared_bytes);
       }
       if (finished || failed) break;
-      for (Fiber& f : fibers) {
-        if (!launch.cooperative) report("%s, which needs a cooperative launch", where(f));
-        if (f.state != AT_GRID || f.line != fibers[0].line) report("%s, and %s", where(fibers[0]), where(f));
-        f.state = READY;
-      }
+      const Fiber& one = fibers[0];
+      if (!launch.cooperative) report("%s, which needs a cooperative launch", where(one));
+      for (const Fiber& f : fibers)
+        if (f.state != one.state || f.line != one.line) report("%s, and %s", where(one), where(f));
+      for (Fiber& f : fibers) f.state = READY;
     }
   }
   for (Fiber& f : fibers)
