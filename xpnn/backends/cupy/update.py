@@ -1,0 +1,69 @@
+"""Optimizer steps on CUDA: one launch over the arena, and one that counts Adam's steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpnn.backends.cupy.module import REAL, Source, blocks
+from xpnn.core.contract import Override, made
+from xpnn.core.op import Spec
+
+SOURCE = Source("update", {"step": (REAL, REAL), "count": (REAL,), "squares": (REAL,), "clip": (REAL,)})
+SGD, MOMENTUM, NESTEROV, ROOT, ADAM = range(5)
+
+
+def _step(rule, outs, p, g, s=None, t=None, *, lr, steps=None, a=0.0, b=0.0, eps=0.0, decay=0.0, l1, l2, decayed):
+    """See `step` in update.cu."""
+    new = (*outs[:3], None, None)[:3]
+    args = (rule, p, g, s, t, *new, lr, steps, a, b, eps, decay, l1, l2, decayed, p.size)
+    return SOURCE.kernel("step", p.dtype, lr.dtype).call(blocks(p.size), (256,), args)
+
+
+def _sgd(outs, saved, p, g, lr, **penalties):
+    return made([_step(SGD, outs, p, g, lr=lr, **penalties)])
+
+
+def _momentum(outs, saved, p, g, v, lr, *, momentum, nesterov, **penalties):
+    return made([_step(NESTEROV if nesterov else MOMENTUM, outs, p, g, v, lr=lr, a=momentum, **penalties)])
+
+
+def _adagrad(outs, saved, p, g, s, lr, *, eps, **penalties):
+    return made([_step(ROOT, outs, p, g, s, lr=lr, a=1.0, b=1.0, eps=eps, **penalties)])
+
+
+def _rmsprop(outs, saved, p, g, s, lr, *, rho, eps, **penalties):
+    return made([_step(ROOT, outs, p, g, s, lr=lr, a=rho, b=1 - rho, eps=eps, **penalties)])
+
+
+def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, **penalties):
+    options = {"a": beta1, "b": beta2, "eps": eps, "decay": weight_decay, **penalties}
+    count = SOURCE.kernel("count", step.dtype).call((1,), (1,), (step, outs[3]))
+    return made([_step(ADAM, outs[:3], p, g, m, v, lr=lr, steps=step, **options), count])
+
+
+def _scalars(specs, attrs):
+    """lr and step are of one dtype, as the arena has them."""
+    return all(spec.dtype.char in "fd" for spec in specs) and len({spec.dtype for spec in specs if not spec.shape}) == 1
+
+
+def _sums(phase, g, *, limit):
+    """The sum of squares of each block."""
+    return (Spec(blocks(g.size), np.dtype(np.float64)),)
+
+
+def _clip_norm(outs, saved, g, *, limit, work):
+    (sums,), n = work, g.size
+    args = (g, outs[0], sums, sums.size, limit, outs[1], n)
+    return made(
+        [
+            SOURCE.kernel("squares", g.dtype).call(sums.shape, (256,), (g, sums, n)),
+            SOURCE.kernel("clip", g.dtype).call(sums.shape, (256,), args),
+        ]
+    )
+
+
+_RULES = {"sgd": _sgd, "momentum": _momentum, "adagrad": _adagrad, "rmsprop": _rmsprop, "adam": _adam}
+OVERRIDES = {
+    **{name: Override(rule, guard=_scalars) for name, rule in _RULES.items()},
+    "clip_norm": Override(_clip_norm, work=_sums),
+}
