@@ -23,7 +23,16 @@ CASES = [
         for target in ("labels", "targets")
         for rows, C, reduction in ((3, 1500, "mean"), (20, 1030, "sum"), (2, 2000, "none"), (600, 31, "mean"))
     ],
-    ("relu", Case((Arg((263_001,)),))),  # more than 1024 blocks of 256
+    ("relu", Case((Arg((263_001,), "apart"),))),  # more than 1024 blocks of 256
+    ("clip_norm", Case((Arg((66_001,)),), {"limit": 3.0})),
+    ("mean_squared_error", Case((Arg((90, 1001)), Arg((90, 1001))), {"reduction": "mean"})),
+    ("half_sum_of_squares", Case((Arg((9, 10_001)), Arg((9, 10_001))), {"reduction": "sum"})),
+    ("half_sum_of_squares", Case((Arg((70, 3)), Arg((70, 3))), {"reduction": "none"})),
+    ("hits", Case((Arg((300, 70)), Arg((300,), "labels", high=70)))),
+    ("subtract", Case((Arg((2, 3, 1, 5, 1)), Arg((4, 1, 3))))),
+    ("subtract", Case((Arg((3, 1, 5, 1)), Arg((3, 4, 1, 2))))),  # four axes that do not merge
+    ("subtract", Case((Arg((3, 1, 5, 1, 2)), Arg((1, 4, 1, 2, 1))))),  # five: the reference does it
+    ("divide", Case((Arg((6, 3, 7, 5)), Arg((3, 1, 5), "positive")))),
 ]
 
 

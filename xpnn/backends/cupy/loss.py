@@ -40,8 +40,8 @@ def _bind(name: str) -> Override:
         out, parts = outs[0], _parts(name, y, reduction)
         given = (code, options.get("delta", 0.0), y, target)
         if reduction == "none" and not LOSSES[name].per_sample:
-            args = (*given, scale, out, y.size)
-            return made([SOURCE.kernel("values", y.dtype).call(blocks(y.size), (256,), args)])
+            kernel = SOURCE.kernel("values", y.dtype)
+            return made([kernel.call(blocks(y.size), (256,), (*given, scale, out, y.size))])
         sums = work[0] if work else None
         args = (*given, y.size // out.size, scale, sums, out)
         calls = [SOURCE.kernel("sums", y.dtype).call((out.size, parts), (256,), args)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from xpnn.backends.cupy.module import REAL, Source, blocks
-from xpnn.core.contract import Override, made
+from xpnn.core.contract import Calls, Override, made
 from xpnn.core.op import Spec
 
 SOURCE = Source("update", {"step": (REAL, REAL), "count": (REAL,), "squares": (REAL,), "clip": (REAL,)})
@@ -62,7 +64,13 @@ def _clip_norm(outs, saved, g, *, limit, work):
     )
 
 
-_RULES = {"sgd": _sgd, "momentum": _momentum, "adagrad": _adagrad, "rmsprop": _rmsprop, "adam": _adam}
+_RULES: dict[str, Callable[..., Calls]] = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "adagrad": _adagrad,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+}
 OVERRIDES = {
     **{name: Override(rule, guard=_scalars) for name, rule in _RULES.items()},
     "clip_norm": Override(_clip_norm, work=_sums),
