@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import types
+from pathlib import Path
 
 import pytest
 
 from cuda_cpu import build, launch
+
+_spec = importlib.util.spec_from_file_location("fake_streams", Path(__file__).with_name("fake_streams.py"))
+streams = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(streams)
+Stream, MemoryPool, using_allocator = streams.Stream, streams.MemoryPool, streams.using_allocator
 
 transfers: list[str] = []
 """Copies and waits in their order: "h2d", "d2h", "wait"."""
@@ -53,6 +60,7 @@ class Device:
         current.pop()
 
     def synchronize(self):
+        streams.refuse("waiting")
         transfers.append("wait")
 
 
@@ -94,14 +102,17 @@ class Function:
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         self.module.launches.append((self.name, grid, block, args, shared_mem))
-        if not RawModule.runs:
-            return
+        if RawModule.runs:
+            self._launch(grid, block, args, shared_mem)
+
+    def _launch(self, grid, block, args, shared_mem):
         if self.module.gpu != current[-1]:
             raise CUDARuntimeError(400, "cudaErrorInvalidResourceHandle: a kernel of another GPU than the current one")
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDARuntimeError(1, "cudaErrorInvalidValue: more dynamic shared memory than was asked for")
         hosts = [x.host_for_kernels() if hasattr(x, "host_for_kernels") else x for x in args]
-        self.module.compiled().run(self.name, grid, block, hosts, shared_mem)
+        run = self.module.compiled().run
+        streams.launched(lambda: run(self.name, grid, block, hosts, shared_mem))
 
 
 device = types.ModuleType("cupy.cuda.device")

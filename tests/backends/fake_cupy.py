@@ -26,6 +26,7 @@ globals().update({name: getattr(np, name) for name in AS_IN_NUMPY.split()})  # a
 _spec = importlib.util.spec_from_file_location("cupy.cuda", Path(__file__).with_name("fake_cuda.py"))
 cuda = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(cuda)
+streams = cuda.streams
 transfers, failure, memory, _stack = cuda.transfers, cuda.failure, cuda.memory.left, cuda.current
 
 
@@ -50,7 +51,17 @@ def _allocate(host):
 
 
 def _wrap(host):
+    streams.allocated()
     return ndarray(_allocate(np.asarray(host)))
+
+
+def _made(compute):
+    """The array that `compute` gives; under capture, no more than its memory, until the graph is launched."""
+    array = _wrap(compute())
+    if streams.captures and not np.may_share_memory(array._host, compute()):  # else a view, which shows what is there
+        array._host.fill(0)
+        streams.launched(lambda: np.copyto(array._host, compute()))
+    return array
 
 
 class ndarray:
@@ -74,7 +85,8 @@ class ndarray:
         )
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        return _wrap(getattr(ufunc, method)(*[_owned(x) for x in inputs], **kwargs))
+        hosts = [_owned(x) for x in inputs]
+        return _made(lambda: getattr(ufunc, method)(*hosts, **kwargs))
 
     def host_for_kernels(self):
         """The memory that a kernel is given: of the current GPU, or its address means nothing."""
@@ -87,7 +99,9 @@ class ndarray:
     nbytes = property(lambda self: self._host.nbytes)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: self._host.flags)
+    itemsize = property(lambda self: self._host.itemsize)
     device = property(lambda self: cuda.Device(self._gpu))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._host.__array_interface__["data"][0]))
     T = property(lambda self: self._view(self._host.T))
 
     def __len__(self):
@@ -99,16 +113,21 @@ class ndarray:
     def transpose(self, *axes):
         return self._view(self._host.transpose(*axes))
 
+    def view(self, dtype):
+        return self._view(self._host.view(dtype))
+
     def astype(self, dtype, copy=True):
-        return _wrap(_owned(self).astype(dtype, copy=copy))
+        host = _owned(self)
+        return _made(lambda: host.astype(dtype, copy=copy))
 
     def copy(self):
-        return _wrap(_owned(self).copy())
+        return _made(_owned(self).copy)
 
     def fill(self, value):
         self[...] = value
 
     def get(self, order="C"):
+        streams.refuse("a copy to the host")
         transfers.append("d2h")
         return np.array(self._host, order=order)
 
@@ -126,10 +145,18 @@ class ndarray:
 
     def __getitem__(self, key):
         key, basic = _key(key)
-        return self._view(self._host[key]) if basic else _wrap(_owned(self)[key])
+        if basic:
+            return self._view(self._host[key])
+        host = _owned(self)
+        return _made(lambda: host[key])
 
     def __setitem__(self, key, value):
-        _owned(self)[_key(key, reading=isinstance(value, ndarray))[0]] = _owned(value)
+        host, place, given = _owned(self), _key(key, reading=isinstance(value, ndarray))[0], _owned(value)
+
+        def write():
+            host[place] = given
+
+        streams.launched(write)
 
 
 def _key(key, reading=True):
@@ -144,11 +171,22 @@ def _key(key, reading=True):
     return parts if builtins.any(p is Ellipsis for p in parts) else (*parts, Ellipsis), True
 
 
+PRODUCTS = (np.matmul, np.tensordot)
+
+
+def _refuse_product():
+    if streams.captures:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
 def _operator(name):
     def method(self, *others):
         if name == "__matmul__" and "matmul" in failure:
             raise failure["matmul"]
-        return _wrap(getattr(_owned(self), name)(*[_owned(x) for x in others]))
+        if name == "__matmul__":
+            _refuse_product()
+        host, hosts = _owned(self), [_owned(x) for x in others]
+        return _made(lambda: getattr(host, name)(*hosts))
 
     setattr(ndarray, name, method)
 
@@ -170,7 +208,9 @@ def _lifted(function):
         args = [type(x)(_owned(y) for y in x) if isinstance(x, (tuple, list)) and _arrays(x) else x for x in args]
         args = [x if isinstance(x, (tuple, list, type, np.dtype, str)) else _owned(x) for x in args]
         kwargs = {k: _owned(x) if isinstance(x, (ndarray, np.ndarray)) else x for k, x in kwargs.items()}
-        return _wrap(function(*args, **kwargs))
+        if function in PRODUCTS:
+            _refuse_product()
+        return _made(lambda: function(*args, **kwargs))
 
     return call
 
@@ -195,7 +235,9 @@ for _name in FUNCTIONS.split():
 
 def array(obj, dtype=None, copy=True, order="K"):
     if isinstance(obj, ndarray):
-        return _wrap(np.array(_owned(obj), dtype=dtype, copy=copy, order=order))
+        host = _owned(obj)
+        return _made(lambda: np.array(host, dtype=dtype, copy=copy, order=order))
+    streams.refuse("a copy from the host")
     transfers.append("h2d")
     return _wrap(np.array(obj, dtype=dtype, order=order))
 

@@ -162,6 +162,10 @@ class Backend(Running):
             recording.signature.append(("full", spec, value))
         return out
 
+    def bundled(self, calls: Sequence[Callable[[], Any]]) -> Sequence[Callable[[], Any]]:
+        """The calls of a recorded step that follow each other here: as they will be made again and again."""
+        return calls
+
     def here(self) -> AbstractContextManager[Any]:
         """Array code of one's own on our arrays belongs inside this block: it makes a GPU the current one."""
         return nullcontext()

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.segments: list[list[Callable[[], Any]]] = []
+        self._places: list[list[Running]] = []
         self.signature: list[Any] = []
         self.refused: str | None = None
         self._labels: dict[int, int] = {}
@@ -70,6 +72,7 @@ class Recording:
     def segment(self) -> Iterator[None]:
         """Record the block as a new segment."""
         self.segments.append([])
+        self._places.append([])
         token = _active.set(self)
         try:
             yield
@@ -116,6 +119,7 @@ class Recording:
         if any([id(a) in self._constants for a in writes]):
             refuse("an array that was made as a constant is written. Make it outside of the step")
         self.segments[-1] += again
+        self._places[-1] += [place] * len(again)
 
     def _label(self, place: Running, array: Array | None) -> Any:
         if array is None:
@@ -174,8 +178,19 @@ class Recording:
         self._alive.clear()
         self._constants.clear()
         self._block = None
-        if not keep:
+        if keep:
+            self.segments = [self._bundled(*both) for both in zip(self.segments, self._places, strict=True)]
+        else:
             self.segments.clear()
+        self._places.clear()
+
+    @staticmethod
+    def _bundled(calls: list[Callable[[], Any]], places: list[Running]) -> list[Callable[[], Any]]:
+        """The calls of a segment, those that follow each other in one place as it wants to make them."""
+        found: list[Callable[[], Any]] = []
+        for place, group in groupby(zip(places, calls, strict=True), key=itemgetter(0)):
+            found += place.bundled([call for _, call in group])
+        return found
 
     def holds(self) -> bool:
         """Would the program do the same again?"""

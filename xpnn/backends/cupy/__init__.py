@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from xpnn.backends.cupy import causes
+from xpnn.backends.cupy import causes, graph
 from xpnn.core.contract import Attrs, Backend
 from xpnn.core.op import Array, Kept, Namespace, Op, Spec
 from xpnn.errors import BackendError
@@ -25,6 +25,7 @@ class CupyBackend(Backend):
 
     name = "cupy"
     on_host = False
+    replays = True
     bindings = "xpnn.backends.cupy"
 
     def __init__(self, cupy: Any, xp: Namespace, index: int) -> None:
@@ -64,6 +65,16 @@ class CupyBackend(Backend):
                 raise BackendError(f"copy: expected {role} on {self.device}; got {describe(array)}. {fix}")
         with _On(self, "copy"):
             out[...] = value
+
+    def address(self, array: Array) -> tuple[Any, ...]:
+        return array.data.ptr, array.shape, array.strides
+
+    def overlap(self, array: Array, others: Sequence[Array | None]) -> bool:
+        spans = [_span(other) for other in (array, *others) if other is not None]
+        return any([spans[0][0] < end and start < spans[0][1] for start, end in spans[1:]])
+
+    def bundled(self, calls: Sequence[Callable[[], Any]]) -> list[Callable[[], Any]]:
+        return [graph.bundled(self, calls)]
 
     def here(self) -> _On:
         return _On(self, "array code")
@@ -129,6 +140,17 @@ class _On(AbstractContextManager):
             f"{_size(total)}, and {_size(kept)} in pieces in CuPy's pool. Use a smaller batch, or stop what else uses "
             "the GPU (nvidia-smi)"
         )
+
+
+def _span(array: Array) -> tuple[int, int]:
+    """The addresses from an array's first byte to behind its last."""
+    start = end = array.data.ptr
+    if array.size == 0:
+        return start, start
+    for length, step in zip(array.shape, array.strides, strict=True):
+        reach = (length - 1) * step
+        start, end = start + min(reach, 0), end + max(reach, 0)
+    return start, end + array.itemsize
 
 
 def _size(nbytes: int) -> str:
