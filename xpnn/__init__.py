@@ -12,6 +12,7 @@ from xpnn.core.random import seed
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Parameter, Tensor, tensor
 from xpnn.core.threads import get_num_threads, set_num_threads
+from xpnn.core.transfers import transfers
 from xpnn.errors import XpnnError
 from xpnn.train import Trainer, load, save
 
@@ -50,6 +51,7 @@ __all__ = [
     "sqrt",
     "stack",
     "tensor",
+    "transfers",
     "use",
     "where",
 ]

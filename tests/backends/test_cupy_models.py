@@ -77,7 +77,10 @@ def test_more_batches_are_no_more_copies(cupy):
         dataset = Dataset(rng.normal(size=(60, 6)).astype("f4"), rng.integers(0, 3, 60))
         trainer = Trainer(model_of().to("cuda"), optim.Adam(), loss="cross_entropy", metrics=["accuracy"])
         cupy.transfers.clear()
-        trainer.fit(dataset, epochs=2, batch_size=batch_size, validation=dataset)
+        with xpnn.transfers() as seen:
+            trainer.fit(dataset, epochs=2, batch_size=batch_size, validation=dataset)
+        counted = {"h2d": seen.to_device, "d2h": seen.to_host, "wait": seen.waits}
+        assert counted == {kind: cupy.transfers.count(kind) for kind in counted}, "xpnn.transfers() saw others"
         return list(cupy.transfers)
 
     assert copies(3) == copies(30)

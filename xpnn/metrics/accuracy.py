@@ -7,6 +7,7 @@ from typing import Any
 
 from xpnn.core.hits import HITS
 from xpnn.core.op import Array
+from xpnn.core.transfers import number
 from xpnn.errors import ConfigError, ShapeError
 from xpnn.metrics.metric import Batch, Metric, predictions, read
 
@@ -37,13 +38,13 @@ class _Share(Metric):
         self._seen += len(batch.labels)
 
     def value(self) -> float:
-        return int(self._hits) / self._seen if self._seen else math.nan
+        return int(number(self._hits)) / self._seen if self._seen else math.nan
 
     def reset(self) -> None:
         self._hits = self._seen = 0
 
     def state(self) -> dict[str, Any]:
-        return {"hits": int(self._hits), "seen": self._seen}
+        return {"hits": int(number(self._hits)), "seen": self._seen}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self._hits, self._seen = int(state["hits"]), int(state["seen"])

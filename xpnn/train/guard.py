@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Tensor
+from xpnn.core.transfers import number
 from xpnn.errors import ConfigError, NumericError
 from xpnn.nn import Module, watching
 from xpnn.train.callbacks import Callback
@@ -40,7 +41,7 @@ def _finite(t: Tensor) -> bool:
     if t.backend.on_host and t.data.ndim == 0:
         return math.isfinite(t.data)  # a loss, at every step: a fifth of the time of what follows
     with t.backend.here():
-        return t.dtype.kind != "f" or bool(t.backend.xp.all(t.backend.xp.isfinite(t.data)))
+        return t.dtype.kind != "f" or bool(number(t.backend.xp.all(t.backend.xp.isfinite(t.data))))
 
 
 def _culprit(model: Module, x: Tensor) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from xpnn import metrics
 from xpnn.core.plan import copied
 from xpnn.core.tensor import Tensor
+from xpnn.core.transfers import number
 
 
 class Meter:
@@ -38,14 +39,14 @@ class Meter:
 
     def loss(self) -> float:
         """The mean so far; waits for the device."""
-        return float(self._total) / self._samples if self._samples else 0.0
+        return float(number(self._total)) / self._samples if self._samples else 0.0
 
     def value(self) -> dict[str, float]:
         return {"loss": self.loss(), **{metric.name: metric.value() for metric in self.metrics}}
 
     def state(self) -> dict[str, Any]:
         return {
-            "total": float(self._total),
+            "total": float(number(self._total)),
             "samples": self._samples,
             "metrics": [metric.state() for metric in self.metrics],
         }

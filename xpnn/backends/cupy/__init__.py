@@ -17,6 +17,7 @@ import numpy as np
 from xpnn.backends.cupy import causes, graph
 from xpnn.core.contract import Attrs, Backend
 from xpnn.core.op import Array, Kept, Namespace, Op, Spec
+from xpnn.core.transfers import note
 from xpnn.errors import BackendError
 
 
@@ -47,11 +48,13 @@ class CupyBackend(Backend):
         """A copy on this GPU, C-contiguous; the host array is free to change afterwards."""
         if not isinstance(array, (np.ndarray, np.generic)):
             raise BackendError(f"{self.device}: expected a NumPy array to copy from; got {describe(array)}")
+        note("to_device")
         with _On(self, "from_host"):
             return self.cupy.array(array, order="C")
 
     def to_host(self, array: Array) -> np.ndarray:
         """A copy on the host; waits for the GPU."""
+        note("to_host")
         with _On(self, "to_host"):
             return self.cupy.asnumpy(array, order="C")
 
@@ -88,6 +91,7 @@ class CupyBackend(Backend):
             return self.cupy.ascontiguousarray(array)
 
     def synchronize(self) -> None:
+        note("waits")
         self.gpu.synchronize()
 
     # Running ops ------------------------------------------------------------------------------------------
