@@ -169,3 +169,20 @@ def test_step_has_no_gradient_written_elsewhere(gpu):
     (out,), _ = gpu.forward(op, (p, g, lr), attrs, out=(p,))
     assert out is p
     assert p.get().tolist() == [0.75] * 4
+
+
+def test_launches_made_again_see_the_present_values(gpu):
+    """What an override returns is all that a replay does."""
+    bound, p = gpu.override(REGISTRY["adam"]), {}
+    for name, value in {"p": 1.0, "g": 0.5, "m": 0.0, "v": 0.0}.items():
+        p[name] = gpu.from_host(np.full(4, value, "f4"))
+    lr, step = gpu.from_host(np.array(0.25)), gpu.from_host(np.array(0.0))
+    attrs = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "l1": 0.0, "l2": 0.0, "decayed": 4}
+    with gpu.here():
+        calls = bound.forward((p["p"], p["m"], p["v"], step), (), *p.values(), lr, step, **attrs)
+        np.testing.assert_allclose(p["p"].get(), 0.75, rtol=1e-6)
+        lr.fill(0.5)
+        for call in calls:
+            call()
+    np.testing.assert_allclose(p["p"].get(), 0.25, rtol=1e-6)
+    assert step.item() == 2

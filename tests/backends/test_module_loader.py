@@ -109,6 +109,37 @@ def test_unknown_kernel_and_type(cupy):
     assert cupy.RawModule.made == []
 
 
+def test_a_source_gives_the_kernels_of_the_current_gpu(cupy):
+    """Compiled when first asked for, those of one element type together."""
+    source = module.Source("scale", {"scale": (module.REAL, (64, 128)), "mark": ()})
+    assert source.groups() == [
+        ("scale<float, 64>", "scale<float, 128>"),
+        ("scale<double, 64>", "scale<double, 128>"),
+        ("mark",),
+    ]
+    with cupy.cuda.Device(1):
+        kernel = source.kernel("scale", np.dtype("float32"), 128)
+        assert source.kernel("scale", np.dtype("float32"), 128) is kernel
+        source.kernel("scale", "float", 64)
+    (made,) = cupy.RawModule.made
+    assert (made.gpu, made.names) == (1, ("scale<float, 64>", "scale<float, 128>"))
+    assert source.kernel("scale", np.dtype("float32"), 128) is not kernel
+    assert cupy.RawModule.made[1].gpu == 0
+    with pytest.raises(BackendError, match=r"scale\.cu: scale<float, 32> is not among the instantiations"):
+        source.kernel("scale", np.dtype("float32"), 32)
+
+
+def test_a_call_can_be_made_again(cupy):
+    x, y = cupy.ones(4, np.float32), cupy.empty(4, np.float32)
+    call = module.load("scale", (X,))[X].call((1,), (256,), (x, y, 0.5, 4))
+    (made,) = cupy.RawModule.made
+    assert made.launches == []
+    call()
+    call()
+    assert len(made.launches) == 2
+    assert made.launches[0] == made.launches[1]
+
+
 # Arguments ----------------------------------------------------------------------------------------------------
 
 

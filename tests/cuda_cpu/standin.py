@@ -78,6 +78,7 @@ class Place:
         self.backend: Backend | None = None
         self.fake: ModuleType | None = None
         self.why_not = build.missing()
+        self.caches: dict[str, dict[Any, Any]] = {"_compiled": {}, "_found": {}}  # kernels are of one stand-in
         try:
             self.backend, self.why_not = backends.get("cupy"), None
         except BackendError as error:
@@ -95,12 +96,8 @@ class Place:
         if self.fake is None:
             yield
             return
-        with _modules(self.fake), mock.patch.multiple(module, _compiled=_compiled, _found=_found):
+        with _modules(self.fake), mock.patch.multiple(module, **self.caches):
             yield
         self.fake.transfers.clear()
         for made in self.fake.cuda.RawModule.made:
             made.launches.clear()
-
-
-_compiled: dict[Any, Any] = {}
-_found: dict[Any, Any] = {}

@@ -72,6 +72,13 @@ def test_sources_as_they_are_pass_the_sanitizer():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+def test_every_kernel_passes_the_sanitizer():
+    done = conformance.sanitized(module.folder())
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 40
+
+
 @pytest.mark.parametrize(
     ("op", "file", "old", "new"),
     [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from cuda_cpu import build, conformance
-from xpnn.backends.cupy import module
-from xpnn.core.op import Arg, Case
+import xpnn.ops  # noqa: F401 - registers every op
+from cuda_cpu.standin import Place
+from xpnn import check
+from xpnn.core.op import REGISTRY, Arg, Case, Kept
 
-pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
+CUDA = Place()
+pytestmark = pytest.mark.skipif(CUDA.backend is None, reason=str(CUDA.why_not))
 
 
 def entropy(rows, C, target, reduction, smoothing=0.1):
@@ -39,4 +42,25 @@ CASES = [
 @pytest.mark.parametrize(("op", "case"), CASES, ids=lambda x: str(x))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sizes(op, case, dtype):
-    conformance.parity(module.folder(), [op], [dtype], [case])
+    with CUDA.ready():
+        check.parity(REGISTRY[op], case, CUDA.backend, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+@pytest.mark.parametrize(("op", "C"), [("cross_entropy", 30), ("cross_entropy", 1100), ("hits", 30)])
+def test_labels_of_other_dtypes_are_the_same_labels(op, C, dtype):
+    gpu, record = CUDA.backend, REGISTRY[op]
+    attrs = {"label_smoothing": 0.1, "reduction": "none"} if op == "cross_entropy" else {}
+    x, labels = np.random.default_rng(1).normal(size=(5, C)).astype("f4"), np.array([0, 3, 29, 7, 7])
+    with CUDA.ready():
+        answers = []
+        for given in (labels, labels.astype(dtype)):
+            there = [gpu.from_host(x), gpu.from_host(given)]
+            outs, saved = gpu.forward(record, there, attrs)
+            found = list(outs)
+            if attrs:
+                kept = Kept((None, there[1]), (None,), saved, check.specs_of([x, given]))
+                found += gpu.backward(record, (True, False), outs, kept, attrs, [None, None])[:1]
+            answers.append([gpu.to_host(array) for array in found])
+    for one, other in zip(*answers, strict=True):
+        np.testing.assert_array_equal(one, other)

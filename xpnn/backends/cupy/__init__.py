@@ -115,6 +115,12 @@ class CupyBackend(Backend):
             return super().backward(op, wanted, douts, kept, attrs, out)
 
 
+class _Shortage(BackendError):
+    """Lack of memory: what CuPy said comes along, so that a block around this one can name what it was doing."""
+
+    first: BaseException
+
+
 class _On(AbstractContextManager):
     """Inside the block the backend's GPU is the current one, and its lack of memory is a BackendError."""
 
@@ -127,12 +133,13 @@ class _On(AbstractContextManager):
         self.backend.gpu.__enter__()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        shortage = None
-        if error is not None and isinstance(error, self.backend.cupy.cuda.memory.OutOfMemoryError):
-            shortage = self._shortage(error)
+        shortage, first = None, error.first if isinstance(error, _Shortage) else error
+        if first is not None and isinstance(first, self.backend.cupy.cuda.memory.OutOfMemoryError):
+            shortage = _Shortage(self._shortage(first))
+            shortage.first = first
         self.backend.gpu.__exit__(kind, error, trace)
         if shortage is not None:
-            raise BackendError(shortage) from None
+            raise shortage from None
 
     def _shortage(self, error: BaseException) -> str:
         found = re.search(r"allocating ([\d,]+) bytes", str(error))
