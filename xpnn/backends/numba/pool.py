@@ -19,12 +19,12 @@ SPLIT = 1 << 15
 NO_CODES = np.empty((0, 0, 0, 0), np.uint8)
 
 
-def _forward(kind, x, y, codes, attrs):
+def forward(kind, x, y, codes, attrs):
     T = threads.threads(x.size, SPLIT)
     kernels.forward(T, kind, x, y, codes, _shape(**attrs), _past(y, x))
 
 
-def _backward(kind, dy, dx, codes, attrs):
+def backward(kind, dy, dx, codes, attrs):
     T = threads.threads(dx.size, SPLIT)
     kernels.backward(T, kind, dy, codes, dx, _shape(**attrs), _past(dx, dy))
 
@@ -50,19 +50,19 @@ def _countable(specs, attrs):
 
 
 def _max(outs, saved, x, **attrs):
-    _forward(kernels.LARGEST, x, outs[0], saved[0], attrs)
+    forward(kernels.LARGEST, x, outs[0], saved[0], attrs)
 
 
 def _max_backward(dins, douts, kept, **attrs):
-    _backward(kernels.LARGEST, douts[0], dins[0], kept.saved[0], attrs)
+    backward(kernels.LARGEST, douts[0], dins[0], kept.saved[0], attrs)
 
 
 def _avg(outs, saved, x, **attrs):
-    _forward(kernels.MEAN, x, outs[0], NO_CODES, attrs)
+    forward(kernels.MEAN, x, outs[0], NO_CODES, attrs)
 
 
 def _avg_backward(dins, douts, kept, **attrs):
-    _backward(kernels.MEAN, douts[0], dins[0], NO_CODES, attrs)
+    backward(kernels.MEAN, douts[0], dins[0], NO_CODES, attrs)
 
 
 OVERRIDES = {
