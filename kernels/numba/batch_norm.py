@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba import columns, stream
+from xpnn_kernels.numba import columns
 from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.split import on_threads
 
@@ -55,9 +55,9 @@ def moments(thread, threads, x, means, squares):
 
 
 @on_threads
-def line(thread, threads, x, mean, a, b, y):
+def line(thread, threads, x, mean, a, b, y, past):
     R = len(x)
-    columns.line(x, mean, a, b, thread * R // threads, (thread + 1) * R // threads, y, stream.large(y))
+    columns.line(x, mean, a, b, thread * R // threads, (thread + 1) * R // threads, y, past)
 
 
 @on_threads
@@ -67,7 +67,7 @@ def sums(thread, threads, x, dy, mean, plain, slanted):
 
 
 @on_threads
-def line_back(thread, threads, x, dy, mean, a, b, slope, dx):
+def line_back(thread, threads, x, dy, mean, a, b, slope, dx, past):
     R = len(x)
     r0, r1 = thread * R // threads, (thread + 1) * R // threads
-    columns.line_back(x, dy, mean, a, b, slope, r0, r1, dx, stream.large(dx))
+    columns.line_back(x, dy, mean, a, b, slope, r0, r1, dx, past)

@@ -1,9 +1,11 @@
 """out = a @ b on the threads of Numba's pool: a (M, K), b (K, N), out (M, N), any strides of a and b, float32, float64.
 
 Split over M or N, never over K: every output is a sum in the same order of k, so that the result does not depend on
-the number of threads. A thread copies a block of a (PACKED bytes, in L2) to where strips of ROWS rows are walked in one
-direction, and for it piece by piece of b to PANELS panels (DEPTH x a few vectors), of which the one in use is in L1. A
-register tile of sums, ROWS x COLUMNS vectors, then goes over both; bound by the multiply-add units.
+the number of threads. A thread copies b piece by piece to PANELS panels (DEPTH x a few vectors), of which the one in
+use is in L1, and goes over a block of a (BLOCK bytes, in L2) with a register tile of sums, ROWS x COLUMNS vectors;
+bound by the multiply-add units. The rows of a are read where they lie. To copy them first, as is usual, cost a third of
+the time of a batch of 64 (x 9216 x 128, x 300 x 10); nothing was faster for it but, with AVX2, a transposed whose rows
+are whole pages apart, by 15 %.
 
 A single row or column is for `gemv`; with 2 to 8 rows the panel dominates.
 """
@@ -25,12 +27,12 @@ from xpnn_kernels.numba.split import split
 ROWS, COLUMNS = (8, 3) if simd.REGISTERS == 32 else (6, 2)
 DEPTH = 256
 PANELS = max(1, 64 * 1024 // (DEPTH * COLUMNS * simd.WIDTH))
-PACKED = 192 * 1024
+BLOCK = 192 * 1024
 SMALL = 400_000  # multiply-adds below which one thread is faster
 
 zeros_narrow, zeros_wide = simd.zeros(ROWS, 1), simd.zeros(ROWS, COLUMNS)
-zeros_one, zeros_row, zeros_square = simd.zeros(1, 1), simd.zeros(1, COLUMNS), simd.zeros(0, 1)
-new_panels, new_block = simd.scratch(PANELS * DEPTH * COLUMNS), simd.scratch(PACKED // simd.WIDTH + 1)
+zeros_row, zeros_square = simd.zeros(1, COLUMNS), simd.zeros(0, 1)
+new_panels = simd.scratch(PANELS * DEPTH * COLUMNS)
 
 
 @kernel
@@ -61,35 +63,13 @@ def fill(row, square, b, k0, depth, n0, count, panels, width):
 
 
 @kernel
-def pack(one, square, a, m0, m1, k0, depth, packed):
-    """packed[strip, k, r] = a[m0 + ROWS strip + r, k0 + k]; rows beyond m1 are any numbers.
-
-    Where vectors are longer than ROWS, each is written in whole, and what is too much is overwritten by the next.
-    """
-    sm, sk, lanes = a.strides[0] // a.itemsize, a.strides[1] // a.itemsize, simd.WIDTH // a.itemsize
+def strips(tile, a, m0, m1, k0, depth, panels, at, width, c, n0, count, new):
+    """c[m0:m1, n0:n0 + count] (+)= a[m0:m1, k0:k0 + depth] @ the panel from panels[at]; `tile` says how wide."""
+    sm, sk, sc = a.strides[0] // a.itemsize, a.strides[1] // a.itemsize, c.strides[0] // c.itemsize
     for m in range(m0, m1, ROWS):
-        start, to, left = m * sm + k0 * sk, (m - m0) * depth, a.shape[0] - m
-        if sk == 1 and lanes >= ROWS:
-            for k in range(0, depth, lanes):
-                part = simd.transpose(simd.load(square, a, start + k, sm, left, depth - k))
-                simd.store(part, packed, to + k * ROWS, ROWS, depth - k, lanes)
-        elif sm == 1 and lanes >= ROWS:
-            for k in range(depth):
-                simd.store(simd.load(one, a, start + k * sk, 0, 1, left), packed, to + k * ROWS, 0, 1, lanes)
-        else:
-            for k in range(depth):
-                for r in range(ROWS):
-                    packed[to + k * ROWS + r] = a[m + r, k0 + k] if r < left else 0
-
-
-@kernel
-def strips(tile, packed, m0, m1, depth, panels, at, width, c, n0, count, new):
-    """c[m0:m1, n0:n0 + count] (+)= packed @ the panel from panels[at]; `tile` says how wide."""
-    sc = c.strides[0] // c.itemsize
-    for m in range(m0, m1, ROWS):
-        left, start = m1 - m, (m - m0) * depth
+        left = m1 - m
         sums = tile if new else simd.load(tile, c, m * sc + n0, sc, left, count)
-        sums = add_products(sums, packed, start, 1, ROWS, depth, panels, at, width)
+        sums = add_products(sums, a, m * sm + k0 * sk, sm, left, sk, depth, panels, at, width)
         simd.store(sums, c, m * sc + n0, sc, left, count)
 
 
@@ -102,24 +82,23 @@ def product(a, b, c, m0, m1, n0, n1, new):
         return
     pieces = max(1, -(-K // DEPTH))
     depth = -(-K // pieces)
-    most = (PACKED // c.itemsize - lanes) // max(depth, 1) // ROWS * ROWS
+    most = BLOCK // c.itemsize // max(depth, 1) // ROWS * ROWS
     blocks = -(-(m1 - m0) // most)
     height = -(-(m1 - m0) // (blocks * ROWS)) * ROWS
-    panels, packed = new_panels(c), new_block(c)
+    panels = new_panels(c)
     for m in range(m0, m1, height):
         end = min(m1, m + height)
         for k in range(0, max(K, 1), max(depth, 1)):
             here, fresh = min(depth, K - k), new and k == 0
-            pack(zeros_one(c), zeros_square(c), a, m, end, k, here, packed)
             for first in range(n0, n1, PANELS * width):
                 last = min(first + PANELS * width, n1)
                 fill(zeros_row(c), zeros_square(c), b, k, here, first, last - first, panels, width)
                 for n in range(first, last, width):
                     at, count = (n - first) * here, last - n
                     if count > lanes:
-                        strips(zeros_wide(c), packed, m, end, here, panels, at, width, c, n, count, fresh)
+                        strips(zeros_wide(c), a, m, end, k, here, panels, at, width, c, n, count, fresh)
                     else:
-                        strips(zeros_narrow(c), packed, m, end, here, panels, at, width, c, n, count, fresh)
+                        strips(zeros_narrow(c), a, m, end, k, here, panels, at, width, c, n, count, fresh)
 
 
 @kernel

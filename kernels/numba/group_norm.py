@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba import columns, stream
+from xpnn_kernels.numba import columns
 from xpnn_kernels.numba.split import on_threads
 
 
 @on_threads
-def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y, spaces):
+def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y, spaces, past):
     """mean, rstd (N, G); spaces (threads, 3, C)."""
     (N, P, C), space = x.shape, spaces[thread]
     G = mean.shape[1]
@@ -35,11 +35,11 @@ def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y, spaces):
             mean[n, g], rstd[n, g] = mu, 1 / math.sqrt(spread / (P * D) + eps)
             for c in range(g * D, g * D + D):
                 means[c], a[c] = mu, gamma[c] * rstd[n, g]
-        columns.line(x[n], means, a, beta, 0, P, y[n], stream.large(y))
+        columns.line(x[n], means, a, beta, 0, P, y[n], past)
 
 
 @on_threads
-def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas, spaces):
+def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas, spaces, past):
     """dgammas, dbetas (threads, C) are of a thread's samples alone; spaces (threads, 6, C); dx empty: not wanted."""
     (N, P, C), space, dgamma, dbeta = x.shape, spaces[thread], dgammas[thread], dbetas[thread]
     G = mean.shape[1]
@@ -65,4 +65,4 @@ def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas, spa
                 b[c] = -factor * total / (P * D)
                 slope[c] = -factor * factor * inner / (P * D)
         if len(dx):
-            columns.line_back(x[n], dy[n], means, a, b, slope, 0, P, dx[n], stream.large(dx))
+            columns.line_back(x[n], dy[n], means, a, b, slope, 0, P, dx[n], past)

@@ -41,11 +41,11 @@ def _normal(tile, x, gamma, beta, start, c, left, middle, factor, y, past):
 
 
 @on_threads
-def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y):
+def forward(thread, threads, x, gamma, beta, eps, mean, rstd, y, past):
     """gamma, beta (C,), or (0,) for 1 and 0; mean, rstd (R,)."""
     tile, (R, C) = zeros_wide(x), x.shape
     step = simd.span(tile)
-    whole, past = C - C % step, stream.large(y)
+    whole = C - C % step
     for r in range(thread * R // threads, (thread + 1) * R // threads):
         start, end, left = r * C, r * C + whole, C - whole
         first = vector.full(tile, x[r, 0])  # a mean far from 0 costs no digits
@@ -91,11 +91,11 @@ def _give_back(tile, x, dy, gamma, start, c, left, middle, factor, plain, slante
 
 
 @on_threads
-def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas):
+def backward(thread, threads, x, dy, gamma, mean, rstd, dx, dgammas, dbetas, past):
     """dgammas, dbetas (threads, C) are of a thread's rows alone; dx may be empty: not wanted."""
     tile, (R, C), dgamma, dbeta = zeros_wide(x), x.shape, dgammas[thread], dbetas[thread]
     step = simd.span(tile)
-    whole, past = C - C % step, stream.large(dx)
+    whole = C - C % step
     for c in range(C):
         dgamma[c] = dbeta[c] = 0
     for r in range(thread * R // threads, (thread + 1) * R // threads):

@@ -39,12 +39,12 @@ def _read(tile, x, at):
 
 
 @kernel
-def _gather(tile, kind, x, y, first, shape, r0, r1, c0, c1):
+def _gather(tile, kind, x, y, first, shape, r0, r1, c0, c1, past):
     """The rows r0..r1 of y (a row is n OH + oh), channels c0..c1."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
-    step, past, behind = simd.span(tile), stream.large(y), _behind(tile, y, r1, c0, c1)
+    step, behind = simd.span(tile), _behind(tile, y, r1, c0, c1)
     for row in range(r0, r1):
         image, h = row // OH * H, row % OH * SH - top
         h0, h1 = max(h, 0), min(h + KH, H)
@@ -86,12 +86,12 @@ def _clear(tile, dx, row, w0, w1, c0, c1, past, behind):
 
 
 @kernel
-def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
+def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1, past):
     """The rows r0..r1 of dx (a row is n H + h), where windows do not overlap."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
-    step, past, behind = simd.span(tile), stream.large(dx), _behind(tile, dx, r1, c0, c1)
+    step, behind = simd.span(tile), _behind(tile, dx, r1, c0, c1)
     for row in range(r0, r1):
         h = row % H + top
         i, end = h // SH, 0
@@ -118,12 +118,12 @@ def _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
 
 
 @kernel
-def _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
+def _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1, past):
     """The rows r0..r1 of dx, where windows overlap."""
     KH, KW, SH, SW, top, left = shape
     _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
-    step, past, behind = simd.span(tile), stream.large(dx), _behind(tile, dx, r1, c0, c1)
+    step, behind = simd.span(tile), _behind(tile, dx, r1, c0, c1)
     for row in range(r0, r1):
         image, h = row // H * OH, row % H + top
         i0, i1 = max(0, (h - KH + SH) // SH), min(OH, h // SH + 1)
@@ -151,33 +151,33 @@ def _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
 
 
 @kernel
-def _give_back(tile, kind, dy, first, dx, shape, r0, r1, c0, c1):
+def _give_back(tile, kind, dy, first, dx, shape, r0, r1, c0, c1, past):
     if shape[2] >= shape[0] and shape[3] >= shape[1]:
-        _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1)
+        _send(tile, kind, dy, first, dx, shape, r0, r1, c0, c1, past)
     else:
-        _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1)
+        _collect(tile, kind, dy, first, dx, shape, r0, r1, c0, c1, past)
 
 
 @on_threads
-def forward(thread, threads, kind, x, y, first, shape):
+def forward(thread, threads, kind, x, y, first, shape, past):
     """first: where LARGEST keeps the codes, like y; not used by others."""
     rows, C, lanes = y.shape[0] * y.shape[1], y.shape[3], simd.WIDTH // y.itemsize
     r0, r1 = thread * rows // threads, (thread + 1) * rows // threads
     wide = C - C % (WIDE * lanes)
     if wide:
-        _gather(zeros_wide(y), kind, x, y, first, shape, r0, r1, 0, wide)
+        _gather(zeros_wide(y), kind, x, y, first, shape, r0, r1, 0, wide, past)
     if wide < C:
-        _gather(zeros_narrow(y), kind, x, y, first, shape, r0, r1, wide, C)
+        _gather(zeros_narrow(y), kind, x, y, first, shape, r0, r1, wide, C, past)
     stream.settle()
 
 
 @on_threads
-def backward(thread, threads, kind, dy, first, dx, shape):
+def backward(thread, threads, kind, dy, first, dx, shape, past):
     rows, C, lanes = dx.shape[0] * dx.shape[1], dx.shape[3], simd.WIDTH // dx.itemsize
     r0, r1 = thread * rows // threads, (thread + 1) * rows // threads
     wide = C - C % (WIDE * lanes)
     if wide:
-        _give_back(zeros_wide(dx), kind, dy, first, dx, shape, r0, r1, 0, wide)
+        _give_back(zeros_wide(dx), kind, dy, first, dx, shape, r0, r1, 0, wide, past)
     if wide < C:
-        _give_back(zeros_narrow(dx), kind, dy, first, dx, shape, r0, r1, wide, C)
+        _give_back(zeros_narrow(dx), kind, dy, first, dx, shape, r0, r1, wide, C, past)
     stream.settle()

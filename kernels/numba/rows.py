@@ -65,13 +65,15 @@ def add_products_at(typing, tile, a, rows, first, steps, start, offset, count, b
 
 
 @intrinsic
-def add_products(typing, tile, a, index, row, step, count, b, b_index, pitch):
-    """tile[r, c] += sum over k < count of a[index + r row + k step] b[k, c], b as above."""
+def add_products(typing, tile, a, index, row, rows, step, count, b, b_index, pitch):
+    """tile[r, c] += sum over k < count of a[index + min(r, rows - 1) row + k step] b[k, c], b as above."""
 
     def generate(context, builder, signature, values):
-        sums, a_value, i, down, along, total, b_value, j, pitch_value = values
+        sums, a_value, i, down, exist, along, total, b_value, j, pitch_value = values
         left, right = _start(context, builder, a, a_value, i), _start(context, builder, b, b_value, j)
-        starts = [builder.gep(left, [builder.mul(down, WORD(r))]) for r in range(tile.rows)]
+        last = builder.sub(exist, WORD(1))
+        numbers = [builder.select(builder.icmp_signed("<", WORD(r), exist), WORD(r), last) for r in range(tile.rows)]
+        starts = [builder.gep(left, [builder.mul(down, r)]) for r in numbers]
         return _loop(builder, tile, sums, starts, lambda k: builder.mul(k, along), total, right, pitch_value)
 
-    return tile(tile, a, INT, INT, INT, INT, b, INT, INT), generate
+    return tile(tile, a, INT, INT, INT, INT, INT, b, INT, INT), generate

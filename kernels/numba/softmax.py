@@ -124,9 +124,9 @@ def labels(thread, threads, x, labels, smoothing, losses, e, factors):
 
 
 @on_threads
-def labels_back(thread, threads, e, factors, labels, smoothing, dloss, scale, dx):
+def labels_back(thread, threads, e, factors, labels, smoothing, dloss, scale, dx, past):
     """dx = (p - q) scale dloss, of each row or one for all."""
-    C, tile, past = e.shape[1], zeros_wide(e), stream.large(dx)
+    C, tile = e.shape[1], zeros_wide(e)
     s, step = e.dtype.type(smoothing), simd.span(tile)
     for n in range(thread * len(e) // threads, (thread + 1) * len(e) // threads):
         d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)

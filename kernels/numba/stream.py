@@ -1,9 +1,9 @@
 """Arrays too large for a cache: what is read is asked for ahead, what is written goes past it, straight to memory.
 
 An ordinary store first reads the line that it changes, and pushes out of the cache what the kernel itself still reads.
-The machine guesses what will be read next, but not beyond a page. Measured on two cores with 32 MB of L3: batch
-normalisation of 11 MB, forward and backward, 4.9 ms with ordinary stores, 3.9 with these; average pooling of 9 MB
-1.7 ms, 1.3 past the caches, 0.95 when asked for ahead as well.
+The machine guesses what will be read next, but not beyond a page. `cache` says what is too large. Measured on two cores
+whose last cache strangers use: batch normalisation of 11 MB, forward and backward, 4.9 ms with ordinary stores, 3.9
+with these; average pooling of 9 MB 1.7 ms, 1.3 past the caches, 0.95 when asked for ahead as well.
 """
 
 from __future__ import annotations
@@ -13,12 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from xpnn_kernels.numba import edge
-from xpnn_kernels.numba.jit import kernel
 from xpnn_kernels.numba.simd import I32, INT, WIDTH, WORD, _start, _unpack
-
-LARGE = 1 << 22
-"""Bytes: what the cores of a server have of a shared cache, each for itself."""
-
 
 AHEAD = 4096
 """How many elements ahead of what is read to ask for more, where an array is read from end to end."""
@@ -26,13 +21,6 @@ AHEAD = 4096
 PLACE = ir.IntType(8).as_pointer()
 LINE = 64
 """Bytes of a line of the cache."""
-
-
-@kernel
-def large(y):
-    """Are all rows of y, along its last axis, to be written past the caches? They must begin on lines."""
-    row = y.shape[-1] * y.itemsize
-    return y.size * y.itemsize >= LARGE and y.ctypes.data % LINE == 0 and row % LINE == 0
 
 
 @intrinsic

@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 
 from xpnn_kernels.numba import gemm, gemv
-from xpnn_kernels.numba.jit import kernel
 
 SIZES = (0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 48, 49, 65, 100)
 SHAPES = ((64, 784, 300), (784, 64, 300), (64, 300, 10), (64, 10, 300), (1, 1000, 1), (257, 513, 259), (30, 1025, 63))
 LAYOUTS = ("C", "T", "row", "any", "page")
-
-
-@kernel
-def pack(a, m0, m1, k0, depth, packed):
-    gemm.pack(gemm.zeros_one(packed), gemm.zeros_square(packed), a, m0, m1, k0, depth, packed)
 
 
 @pytest.fixture(autouse=True)
@@ -128,19 +122,3 @@ def test_shares_cover_the_output_once():
                 step, length = (m, M) if m else (n, N)
                 assert m * n == 0
                 assert step * threads >= length
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_strips_are_packed_and_nothing_behind_them(layout, dtype):
-    rng, lanes = np.random.default_rng(3), gemm.simd.WIDTH // np.dtype(dtype).itemsize
-    for rows in (1, gemm.ROWS, 2 * gemm.ROWS + 1):
-        for depth in (1, lanes - 1, lanes, 2 * lanes + 1):
-            a = draw(rng, (rows + 2, depth + 3), dtype, layout)
-            strips = -(-rows // gemm.ROWS)
-            packed = np.full(strips * depth * gemm.ROWS + 3 * lanes, np.nan, dtype)
-            pack(a, 1, 1 + rows, 2, depth, packed)
-            found = packed[: strips * depth * gemm.ROWS].reshape(strips, depth, gemm.ROWS)
-            for r in range(rows):
-                np.testing.assert_array_equal(found[r // gemm.ROWS, :, r % gemm.ROWS], a[1 + r, 2 : 2 + depth])
-            assert np.isnan(packed[strips * depth * gemm.ROWS + lanes :]).all()

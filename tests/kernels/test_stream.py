@@ -8,10 +8,10 @@ import pytest
 import xpnn
 from xpnn import nn, ops
 from xpnn.core import backend as backends
-from xpnn_kernels.numba import columns, simd, stream
+from xpnn_kernels.numba import cache, columns, simd, stream
 from xpnn_kernels.numba.jit import kernel
 
-LEAST = stream.LARGE // 4
+LEAST = cache.last() // cache.SHARE
 
 
 @kernel
@@ -21,11 +21,6 @@ def double(x, y, past):
         v = simd.load(tile, x, i, 0, 1, x.size - i)
         stream.store(v + v, y, i, x.size - i, past)
     stream.settle()
-
-
-@kernel
-def large(y):
-    return stream.large(y)
 
 
 four = simd.zeros(1, 4)
@@ -51,18 +46,54 @@ def test_all_is_written_and_nothing_behind(size, past, dtype):
 
 
 @pytest.mark.parametrize(
-    ("shape", "skip", "answer"),
-    [((LEAST // 32, 32), 0, True), ((LEAST // 32 - 1, 32), 0, False), ((LEAST, 24), 0, False), ((LEAST, 32), 4, False)],
+    ("shape", "skip", "touched", "answer"),
+    [
+        ((4, 32), 0, LEAST + 1, True),
+        ((4, 32), 0, LEAST, False),
+        ((4, 24), 0, LEAST + 1, False),  # rows that begin in the middle of a line
+        ((4, 32), 4, LEAST + 1, False),
+    ],
 )
-def test_large_results_that_begin_on_lines(shape, skip, answer):
-    assert large(lines(shape, "float32", skip)) is answer
+def test_past_a_cache_that_strangers_use(shape, skip, touched, answer, monkeypatch):
+    monkeypatch.setattr(cache, "usable", lambda: cache.last() // cache.SHARE)
+    assert cache.past(lines(shape, "float32", skip), touched) is answer
 
 
-def test_ops_with_results_past_the_caches():
-    """The kernels that write so, on arrays of that size, against NumPy's."""
+def test_a_cache_of_our_own_is_used_whole(monkeypatch):
+    monkeypatch.setattr(cache, "usable", cache.last)
+    y = lines((4, 32), "float32")
+    assert not cache.past(y, cache.last())
+    assert cache.past(y, cache.last() + 1)
+
+
+def test_the_cache_is_tried_once_and_only_for_what_is_large(monkeypatch):
+    tried = []
+    monkeypatch.setattr(cache, "copy", lambda *args: tried.append(args[-1]))
+    cache.usable.cache_clear()
+    try:
+        y = lines((4, 32), "float32")
+        cache.past(y, LEAST)
+        assert not tried
+        cache.past(y, LEAST + 1)
+        once = len(tried)
+        cache.past(y, LEAST + 1)
+        assert len(tried) == once == 2 * tried.count(True) > 0
+        assert cache.usable() in (cache.last(), LEAST)
+    finally:
+        cache.usable.cache_clear()
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A machine without a cache: everything that begins on a line is written past it."""
+    monkeypatch.setattr(cache, "last", lambda: 0)
+    monkeypatch.setattr(cache, "usable", lambda: 0)
+
+
+def test_ops_with_results_past_the_caches(tiny):
+    """The kernels that write so, against NumPy's."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 80, 80, 32)).astype("f")
-    assert x.nbytes > stream.LARGE
 
     def run(place):
         found = []
@@ -83,7 +114,7 @@ def test_ops_with_results_past_the_caches():
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * abs(want).max())
 
 
-def test_cross_entropy_with_a_gradient_past_the_caches():
+def test_cross_entropy_with_a_gradient_past_the_caches(tiny):
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((1100, 1024)).astype("f"), rng.integers(0, 1024, 1100)
 
@@ -92,11 +123,10 @@ def test_cross_entropy_with_a_gradient_past_the_caches():
         ops.cross_entropy(t, xpnn.tensor(labels, backend=place), label_smoothing=0.1).backward()
         return t.grad.numpy()
 
-    assert x.nbytes > stream.LARGE
     np.testing.assert_allclose(run("numba"), run("numpy"), rtol=1e-4, atol=1e-9)
 
 
-@pytest.mark.parametrize("C", [16, 24, 64, 80, 208])
+@pytest.mark.parametrize("C", [16, 48, 64, 80, 208])
 def test_columns_are_the_same_either_way(C):
     rng = np.random.default_rng(0)
     R = 70

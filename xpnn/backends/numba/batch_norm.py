@@ -8,6 +8,7 @@ from xpnn.core.contract import Override
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import batch_norm as kernels
 from xpnn_kernels.numba import threads as pool
+from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 15
 """Elements above which rows are shared among threads."""
@@ -35,7 +36,7 @@ def _forward(outs, saved, x, gamma, beta, *, eps, work):
     kernels.moments(len(means), x, means, squares)
     kernels.gather(len(x), means, squares, eps, gamma, mean, var, rstd, a)
     np.copyto(kept_mean, mean)
-    kernels.line(len(means), x, mean, a, beta, y)
+    kernels.line(len(means), x, mean, a, beta, y, past(y, 4 * y.nbytes))
 
 
 def _backward(dins, douts, kept, *, eps, work):
@@ -46,7 +47,8 @@ def _backward(dins, douts, kept, *, eps, work):
     dgamma, dbeta = (g if g is not None else own for g, own in zip((dgamma, dbeta), grads, strict=True))
     kernels.scatter(len(x), plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, dbeta)
     if dx is not None:
-        kernels.line_back(len(plain), x, dy, mean, a, b, slope, _rows(dx))
+        dx = _rows(dx)
+        kernels.line_back(len(plain), x, dy, mean, a, b, slope, dx, past(dx, 4 * dx.nbytes))
 
 
 def _inference_work(phase, x, gamma, beta, mean, var, *, eps):
@@ -59,7 +61,8 @@ def _inference(outs, saved, x, gamma, beta, mean, var, *, eps, work):
     np.add(var, eps, out=a)
     np.sqrt(a, out=a)
     np.divide(gamma, a, out=a)
-    kernels.line(_threads(x), _rows(x), mean, a, beta, _rows(outs[0]))
+    y = _rows(outs[0])
+    kernels.line(_threads(x), _rows(x), mean, a, beta, y, past(y, 2 * y.nbytes))
 
 
 def _inference_back(dins, douts, kept, *, eps, work):
@@ -73,7 +76,8 @@ def _inference_back(dins, douts, kept, *, eps, work):
     if dx is not None:
         np.multiply(gamma, rstd, out=a)
         zero.fill(0)
-        kernels.line(len(plain), dy, zero, a, zero, _rows(dx))
+        dx = _rows(dx)
+        kernels.line(len(plain), dy, zero, a, zero, dx, past(dx, 4 * dx.nbytes))
     if dgamma is None and dbeta is None:
         return
     kernels.sums(len(plain), x, dy, mean, plain, slanted)

@@ -11,6 +11,7 @@ from xpnn.core.op import Spec
 from xpnn.ops.pool import AVG_POOL
 from xpnn_kernels.numba import pool as kernels
 from xpnn_kernels.numba import threads
+from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 15
 """Pixels and channels of the image above which they are shared among threads."""
@@ -18,8 +19,23 @@ SPLIT = 1 << 15
 NO_CODES = np.empty((0, 0, 0, 0), np.uint8)
 
 
+def forward(kind, x, y, codes, attrs):
+    T = threads.threads(x.size, SPLIT)
+    kernels.forward(T, kind, x, y, codes, _shape(**attrs), _past(y, x))
+
+
+def backward(kind, dy, dx, codes, attrs):
+    T = threads.threads(dx.size, SPLIT)
+    kernels.backward(T, kind, dy, codes, dx, _shape(**attrs), _past(dx, dy))
+
+
 def _shape(window, stride, padding):
     return (*window, *stride, padding[0][0], padding[1][0])
+
+
+def _past(out, given):
+    """Between two uses of an image, forward and backward touch it and what was pooled of it, and the gradients."""
+    return past(out, 2 * (out.nbytes + given.nbytes))
 
 
 def _saved(x, *, window, stride, padding):
@@ -33,24 +49,20 @@ def _countable(specs, attrs):
     return floating(specs, attrs) and prod(attrs["window"]) <= 1 << 24
 
 
-def _max(outs, saved, x, *, window, stride, padding):
-    T = threads.threads(x.size, SPLIT)
-    kernels.forward(T, kernels.LARGEST, x, outs[0], saved[0], _shape(window, stride, padding))
+def _max(outs, saved, x, **attrs):
+    forward(kernels.LARGEST, x, outs[0], saved[0], attrs)
 
 
-def _max_backward(dins, douts, kept, *, window, stride, padding):
-    T = threads.threads(dins[0].size, SPLIT)
-    kernels.backward(T, kernels.LARGEST, douts[0], kept.saved[0], dins[0], _shape(window, stride, padding))
+def _max_backward(dins, douts, kept, **attrs):
+    backward(kernels.LARGEST, douts[0], dins[0], kept.saved[0], attrs)
 
 
-def _avg(outs, saved, x, *, window, stride, padding):
-    T = threads.threads(x.size, SPLIT)
-    kernels.forward(T, kernels.MEAN, x, outs[0], NO_CODES, _shape(window, stride, padding))
+def _avg(outs, saved, x, **attrs):
+    forward(kernels.MEAN, x, outs[0], NO_CODES, attrs)
 
 
-def _avg_backward(dins, douts, kept, *, window, stride, padding):
-    T = threads.threads(dins[0].size, SPLIT)
-    kernels.backward(T, kernels.MEAN, douts[0], NO_CODES, dins[0], _shape(window, stride, padding))
+def _avg_backward(dins, douts, kept, **attrs):
+    backward(kernels.MEAN, douts[0], dins[0], NO_CODES, attrs)
 
 
 OVERRIDES = {

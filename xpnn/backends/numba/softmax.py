@@ -8,6 +8,7 @@ from xpnn.core.contract import Override, made
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import softmax as kernels
 from xpnn_kernels.numba import threads as pool
+from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 14
 """Elements above which rows are shared among threads."""
@@ -79,7 +80,7 @@ def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction, wo
         arrays = _rows(e), factors, _rows(target), label_smoothing, dloss, scale, dx
         return _run(kernels.targets_back, *arrays)
     arrays = _rows(e), factors, target.reshape(-1), label_smoothing, dloss, scale, dx
-    return _run(kernels.labels_back, *arrays)
+    return _run(kernels.labels_back, *arrays, past(dx, 3 * dx.nbytes))
 
 
 OVERRIDES = {

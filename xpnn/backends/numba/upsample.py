@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from xpnn.backends.numba.pool import NO_CODES, SPLIT
+from xpnn.backends.numba import pool
 from xpnn.core.contract import Override
-from xpnn_kernels.numba import pool, threads, upsample
+from xpnn_kernels.numba import threads, upsample
+from xpnn_kernels.numba.pool import SUM
+
+
+def _windows(factor):
+    return {"window": factor, "stride": factor, "padding": ((0, 0), (0, 0))}
 
 
 def _forward(outs, saved, x, *, factor, mode):
     y = outs[0]
-    T = threads.threads(y.size, SPLIT)
     if mode == "nearest":
-        pool.backward(T, pool.SUM, x, NO_CODES, y, (*factor, *factor, 0, 0))
+        pool.backward(SUM, x, y, pool.NO_CODES, _windows(factor))
     else:
-        upsample.bilinear(T, x, y, factor)
+        upsample.bilinear(threads.threads(y.size, pool.SPLIT), x, y, factor)
 
 
 def _backward(dins, douts, kept, *, factor, mode):
     (dy,), (dx,) = douts, dins
-    T = threads.threads(dy.size, SPLIT)
     if mode == "nearest":
-        pool.forward(T, pool.SUM, dy, dx, NO_CODES, (*factor, *factor, 0, 0))
+        pool.forward(SUM, dy, dx, pool.NO_CODES, _windows(factor))
     else:
-        upsample.bilinear_back(T, dy, dx, factor)
+        upsample.bilinear_back(threads.threads(dy.size, pool.SPLIT), dy, dx, factor)
 
 
 OVERRIDES = {"upsample2d": Override(_forward, _backward)}
