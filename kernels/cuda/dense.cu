@@ -13,10 +13,9 @@ struct Finish {
   T *z, *y;
   int code;
   T p;
-  int O;
 
-  __device__ void operator()(long long i, T sum) const {
-    if (b != nullptr) sum += b[i % O];
+  __device__ void operator()(long long i, int o, T sum) const {
+    if (b != nullptr) sum += b[o];
     if (z != nullptr) z[i] = sum;
     y[i] = activate(code, p, sum);
   }
@@ -28,25 +27,18 @@ __global__ void __launch_bounds__(256, 2)
     forward(const T* x, const T* w, const T* b, T* z, T* y, T* sums, int code, T p, int N, int I, int O, int parts) {
   __shared__ Stage<T, SIDE> stage;
   const Operand<Plain<T>> rows{{x}, I, 1, N}, columns{{w}, 1, O, O};
-  const Finish<T> finish{b, z, y, code, p, O};
+  const Finish<T> finish{b, z, y, code, p};
   tile_of_product<Fma<T, SIDE>>(stage, blockIdx.x, rows, columns, {I, parts}, [=](int part, int n, int o, T sum) {
-    if (parts == 1) finish((long long)n * O + o, sum);
+    if (parts == 1) finish((long long)n * O + o, o, sum);
     else sums[((long long)part * N + n) * O + o] = sum;
   });
 }
 
 template <typename T>
-__device__ T sum_of_parts(const T* sums, long long i, int parts, long long size) {
-  T sum = sums[i];
-  for (int part = 1; part < parts; ++part) sum += sums[i + part * size];
-  return sum;
-}
-
-template <typename T>
 __global__ void __launch_bounds__(256, 4)
     forward_total(const T* sums, const T* b, T* z, T* y, int code, T p, int O, int parts, long long n) {
-  const Finish<T> finish{b, z, y, code, p, O};
-  for (long long i = first(); i < n; i += stride()) finish(i, sum_of_parts(sums, i, parts, n));
+  const Finish<T> finish{b, z, y, code, p};
+  for (long long i = first(); i < n; i += stride()) finish(i, int(i % O), sum_of_parts(sums, i, parts, n));
 }
 
 // An element of dz.

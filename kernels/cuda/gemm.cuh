@@ -182,3 +182,11 @@ __device__ void tile_of_product(typename Loop::Shared& stage, int block, const O
     if (m + i < M && n + j < N) out(part, m + i, n + j, sum);
   });
 }
+
+// What the blocks that share K have left, `size` apart.
+template <typename T>
+__device__ T sum_of_parts(const T* sums, long long i, int parts, long long size) {
+  T sum = sums[i];
+  for (int part = 1; part < parts; ++part) sum += sums[i + part * size];
+  return sum;
+}

@@ -25,10 +25,6 @@ __global__ void __launch_bounds__(256, 2)
 // out[i] = the sum of the parts of element i; n of them, `size` in each product.
 template <typename T>
 __global__ void __launch_bounds__(256, 4) total(const T* sums, T* out, int parts, long long size, long long n) {
-  for (long long i = first(); i < n; i += stride()) {
-    const T* from = sums + i / size * size * parts + i % size;
-    T sum = from[0];
-    for (int p = 1; p < parts; ++p) sum += from[p * size];
-    out[i] = sum;
-  }
+  for (long long i = first(); i < n; i += stride())
+    out[i] = sum_of_parts(sums + i / size * size * parts, i % size, parts, size);
 }

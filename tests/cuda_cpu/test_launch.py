@@ -104,9 +104,7 @@ def test_atomics(kernels):
 
 def test_a_result_that_depends_on_the_order_of_threads(kernels, monkeypatch):
     p = np.zeros(65, "i4")
-    with pytest.raises(
-        LaunchError, match="^tickets: array 0 comes out otherwise in backward order .*: a race$"
-    ):
+    with pytest.raises(LaunchError, match="^tickets: array 0 comes out otherwise in backward order .*: a race$"):
         kernels.run("tickets", (1,), (64,), (p,))
     monkeypatch.setenv("XPNN_CUDA_ORDER", "backward")
     p[:] = 0
