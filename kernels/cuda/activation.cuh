@@ -30,15 +30,23 @@ __device__ T activate(int code, T p, T x) {
   }
 }
 
-// dy f'(x), from what was kept: x for leaky_relu, gelu and silu, y for the others.
+// dy f'(x), from what was kept: x for leaky_relu, gelu and silu, y for the others. First those that are a product or two.
 template <typename T>
-__device__ T activate_back(int code, T p, T kept, T dy) {
+__device__ T short_back(int code, T p, T kept, T dy) {
   switch (code) {
     case RELU: return kept > T(0) ? dy : T(0) * dy;
     case SIGMOID: return dy * kept * (T(1) - kept);
     case TANH: return dy * (T(1) - kept * kept);
     case LEAKY_RELU: return kept > T(0) ? dy : p * dy;
     case ELU: return kept > T(0) ? dy : dy * (kept + p);
+    case HARD_SIGMOID: return dy * (kept > T(0) && kept < T(1) ? T(1.0 / 6) : T(0));
+    default: return dy;
+  }
+}
+
+template <typename T>
+__device__ T activate_back(int code, T p, T kept, T dy) {
+  switch (code) {
     case GELU: {
       // Beyond 10 the slope is 0 or 1 to the last bit, and x^3 would overflow.
       const T x = kept > T(10) ? T(10) : kept < T(-10) ? T(-10) : kept, t = gelu_tanh(x);
@@ -50,7 +58,6 @@ __device__ T activate_back(int code, T p, T kept, T dy) {
       return dy * s * (T(1) + kept * (T(1) - s));
     }
     case SOFTPLUS: return dy * -expm1(-kept);
-    case HARD_SIGMOID: return dy * (kept > T(0) && kept < T(1) ? T(1.0 / 6) : T(0));
-    default: return dy;
+    default: return short_back(code, p, kept, dy);
   }
 }
