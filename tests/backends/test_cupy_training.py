@@ -34,7 +34,7 @@ def cnn():
 
 
 def recurrent():
-    return nn.Sequential(nn.LSTM(3, 8), nn.Last(), nn.Dense(8, 4))
+    return nn.Sequential(nn.LSTM(3, 8), nn.Flatten(), nn.Dense(32, 4))
 
 
 NETWORKS = {"mlp": (mlp, (12,)), "cnn": (cnn, (8, 8, 1)), "lstm": (recurrent, (4, 3))}
