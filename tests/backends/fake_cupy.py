@@ -57,8 +57,11 @@ def _wrap(host):
 
 def _made(compute):
     """The array that `compute` gives; under capture, no more than its memory, until the graph is launched."""
-    array = _wrap(compute())
-    if streams.captures and not np.may_share_memory(array._host, compute()):  # else a view, which shows what is there
+    if not streams.captures:
+        return _wrap(compute())
+    with np.errstate(all="ignore"):  # nothing is computed yet: only shapes matter
+        array, other = _wrap(compute()), compute()
+    if not np.may_share_memory(array._host, other):  # else a view, which shows what is there
         array._host.fill(0)
         streams.launched(lambda: np.copyto(array._host, compute()))
     return array
