@@ -7,7 +7,7 @@
 // activation; else bias and activation go out. `spread`: from the small image to the large one. A convolution gathers
 // forward and spreads its gradient, a transposed one the other way round.
 //
-// A block computes 128 pixels of BN channels. It reads an image once for BN channels, weights once for 128 pixels: for
+// A block computes 128 pixels (64 in float64) of BN channels. It reads an image once for BN channels, weights once for 128 pixels: for
 // 64 channels and windows of 3x3 some 40 operations a byte, of which most come from L2; bound by arithmetic from some
 // 16 channels on, by what is written below.
 #include "activation.cuh"
@@ -19,15 +19,14 @@ struct Window {
   Image<T> image;
   Axis rows, columns;
   Divisor by_channels, by_taps;
-  long long start;
-  int H, W, C, row, column, end;
+  int H, W, C, image_row, row, column, first_channel, end;
 
   __device__ Window(const Image<T>& image, const Shape& s, const Part& part, bool spread, int m)
       : image(image), rows(part.rows), columns(part.columns), by_channels(part.ins), by_taps(max(1, columns.taps)) {
     const Pixel at(part, m);
     H = spread ? s.P : s.H, W = spread ? s.Q : s.W, C = spread ? s.O : s.C;
     row = at.a * rows.scale + rows.offset, column = at.b * columns.scale + columns.offset;
-    start = (long long)at.n * H * W * C + part.group * part.ins;
+    image_row = at.n * H, first_channel = part.group * part.ins;
     end = m < part.pixels ? part.products() : 0;
   }
   __device__ Pack<T> operator()(int first) const {
@@ -37,7 +36,7 @@ struct Window {
       by_channels(k, tap, channel), by_taps(tap, t, u);
       const int y = row + t * rows.dilation, x = column + u * columns.dilation;
       const bool inside = k < end && unsigned(y) < unsigned(H) && unsigned(x) < unsigned(W);
-      return inside ? start + ((long long)y * W + x) * C + channel : -1;
+      return inside ? (long long)((image_row + y) * W + x) * C + first_channel + channel : -1;
     });
   }
 };
@@ -69,10 +68,10 @@ struct Weights {
 
 template <typename T, int BN, bool GRADIENT>
 __global__ void __launch_bounds__(256, 2)
-    convolve(const T* x, const T* kept, int relu, const T* w, const T* b, T* y, T* slopes, int code, T parameter,
+    convolve(const T* x, const T* kept, bool relu, const T* w, const T* b, T* y, T* slopes, int code, T parameter,
              bool spread, int N, int H, int W, int C, int P, int Q, int O, int KH, int KW, int SH, int SW, int DH,
              int DW, int top, int left, int groups) {
-  constexpr int BM = 128, TM = BN == 64 ? 8 : 4, DEPTH = 64 / sizeof(T);
+  constexpr int BM = 512 / sizeof(T), TM = BM * BN < 4096 ? 4 : BM * BN / 1024, DEPTH = 64 / sizeof(T);
   const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
   const Part part(s, spread, blockIdx.y);
   const int across = (part.outs + BN - 1) / BN, m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;
@@ -100,7 +99,7 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll
     for (int c = 0; c < TM * 4; ++c)
       if (c / 4 == i) z[c % 4] = tile.sums[c / 4][c % 4] + bias[c % 4];
-    const long long at = Pixel(part, m).written(part, s, spread) * channels + first;
+    const long long at = (long long)Pixel(part, m).written(part, s, spread) * channels + first;
     Pack<T> out, slope;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {

@@ -1,7 +1,7 @@
 // What the convolution kernels share: sizes, where the windows lie, and how images and weights are read.
 //
 // A convolution has a large image (N, H, W, C) and a small one (N, P, Q, O); the transposed one goes from small to
-// large, as the input gradient of the other does. Pixel (p, q) and tap (kh, kw) meet pixel (p SH + kh DH - top,
+// large, as the input gradient of the other does. Pixels are counted in 32 bits, elements in 64. Pixel (p, q) and tap (kh, kw) meet pixel (p SH + kh DH - top,
 // q SW + kw DW - left). Weights are (KH, KW, C / groups, O), or where `turned` (KH, KW, O, C / groups).
 #pragma once
 #include "tile.cuh"
@@ -78,9 +78,9 @@ struct Pixel {
     b = m % part.columns.count, m /= part.columns.count;
     a = m % part.rows.count, n = m / part.rows.count;
   }
-  __device__ long long written(const Part& p, const Shape& s, bool spread) const {
+  __device__ int written(const Part& p, const Shape& s, bool spread) const {
     const int y = p.rows.first + a * p.rows.step, x = p.columns.first + b * p.columns.step;
-    return ((long long)n * (spread ? s.H : s.P) + y) * (spread ? s.W : s.Q) + x;
+    return (n * (spread ? s.H : s.P) + y) * (spread ? s.W : s.Q) + x;
   }
 };
 
@@ -100,14 +100,15 @@ __device__ void write(const Pack<T>& p, T* to, int count, int pitch) {
 }
 
 // An image as it is read, or a gradient times the derivative of the activation: that of relu is told by the outputs
-// kept, of others it is kept itself. `wide`: four channels in one load, where they lie so that this is allowed.
+// kept, of others it is kept itself. `wide`: four channels in one load, where they lie so that
+// this is allowed; in float64 it would take more registers than there are.
 template <typename T>
 struct Image {
   const T *x, *kept;
   bool relu, wide;
 
-  __device__ Image(const T* x, const T* kept, int relu, int channels)
-      : x(x), kept(kept), relu(relu), wide(channels % 4 == 0 && aligned(x) && aligned(kept)) {}
+  __device__ Image(const T* x, const T* kept, bool relu, int channels)
+      : x(x), kept(kept), relu(relu), wide(sizeof(T) == 4 && channels % 4 == 0 && aligned(x) && aligned(kept)) {}
   __device__ T slope(T k) const { return relu ? T(k > T(0)) : k; }
   __device__ T one(long long at) const { return kept ? x[at] * slope(kept[at]) : x[at]; }
   __device__ Pack<T> four(long long at) const {

@@ -31,17 +31,16 @@ struct Taps {
     }
   }
   __device__ Pack<T> operator()(int pixel) const {
-    if (pixel >= end) return {};
     int p, q, n, row;
     by_columns(pixel, row, q), by_rows(row, n, p);
     Pack<T> found = collect(large, [&](int i) -> long long {
       const int h = p * s.SH + y[i], w = q * s.SW + x[i];
-      const bool inside = unsigned(h) < unsigned(s.H) && unsigned(w) < unsigned(s.W);
-      return inside ? (((long long)n * s.H + h) * s.W + w) * s.C + channel[i] : -1;
+      const bool inside = pixel < end && unsigned(h) < unsigned(s.H) && unsigned(w) < unsigned(s.W);
+      return inside ? (long long)((n * s.H + h) * s.W + w) * s.C + channel[i] : -1;
     });
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      if (i == ones) found.v[i] = T(1);
+      found.v[i] = i == ones ? T(pixel < end) : found.v[i];
     return found;
   }
 };
@@ -62,10 +61,10 @@ struct Channels {
 // parts[part] = the rows of dw, and of db where there is one row more, from this part's share of the pixels.
 template <typename T, int BM>
 __global__ void __launch_bounds__(256, 2)
-    products(const T* large, const T* kept_large, const T* small, const T* kept_small, int relu, bool turned, int rows,
+    products(const T* large, const T* kept_large, const T* small, const T* kept_small, bool relu, bool turned, int rows,
              int share, long long length, T* parts, int N, int H, int W, int C, int P, int Q, int O, int KH, int KW,
              int SH, int SW, int DH, int DW, int top, int left, int groups) {
-  constexpr int BN = BM == 64 ? 64 : 32, TM = BM == 64 ? 8 : 4, DEPTH = (BM == 64 ? 64 : 256) / sizeof(T);
+  constexpr int BN = BM == 64 ? 64 : 32, TM = BM == 64 ? 32 / sizeof(T) : 4, DEPTH = (BM == 64 ? 64 : 256) / sizeof(T);
   const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
   const int across = (s.small() + BN - 1) / BN, group = blockIdx.z;
   const int m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;

@@ -60,7 +60,7 @@ struct Product {
 
   // The one place that multiplies: tensor cores would do it here.
   __device__ void multiply(const T (*a)[M], const T (*b)[N]) {
-#pragma unroll
+#pragma unroll 4
     for (int step = 0; step < DEPTH / SLICES; ++step) {
       const int k = step * SLICES + slice();
       const Pack<T> right = *reinterpret_cast<const Pack<T>*>(&b[k][column()]);

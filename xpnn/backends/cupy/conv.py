@@ -9,8 +9,8 @@ from xpnn.backends.cupy.module import REAL, Source, blocks
 from xpnn.core.contract import Override, made
 from xpnn.ops.conv import CONV2D
 
-TILE, WIDTHS = 128, {16: 1.6, 32: 1.2, 64: 1.0}
-"""Pixels and channels of a block, and what a sum costs in narrower ones, which read more for each (an estimate)."""
+TILE_BYTES, WIDTHS = 512, {16: 1.6, 32: 1.2, 64: 1.0}
+"""Pixels of a block, each as one number; its channels, and what a sum costs in narrow ones, which read more (estimated)."""
 SOURCE = Source("conv", {"convolve": (REAL, tuple(WIDTHS), ("false", "true"))})
 
 
@@ -28,7 +28,7 @@ def sums(shape, source, w, out, *, spread, gradient=False, kept=None, relu=False
         return conv_direct.SOURCE.kernel("direct", out.dtype, flag).call(grid, (256,), args)
     channels = out.shape[3] // shape.groups
     width = min(WIDTHS, key=lambda n: WIDTHS[n] * n * -(-channels // n))
-    grid = -(-pixels // TILE) * -(-channels // width), SH * SW * shape.groups
+    grid = -(-pixels // (TILE_BYTES // out.dtype.itemsize)) * -(-channels // width), SH * SW * shape.groups
     return SOURCE.kernel("convolve", out.dtype, width, flag).call(grid, (256,), args)
 
 
