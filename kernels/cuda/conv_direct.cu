@@ -57,13 +57,14 @@ __global__ void __launch_bounds__(256, 2)
   const int end = channel < O ? min((int)(blockIdx.y + 1) * share, N * P * Q) : 0;
   const Image<T> seen(large, kept_large, relu, s.large()), given(small, kept_small, relu, s.small());
   const Divisor by_columns(Q), by_rows(P);
-  int top_of[ROWS], left_of[ROWS], offset[ROWS];
+  int top_of[ROWS], left_of[ROWS];
+  unsigned offset[ROWS];
   T sums[ROWS] = {};
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
     const int m = first_row + r, tap = m / s.large();
     top_of[r] = m < K ? tap / KW * DH - top : NOWHERE, left_of[r] = m < K ? tap % KW * DW - left : 0;
-    offset[r] = (top_of[r] * W + left_of[r]) * C + channel / s.small() * s.large() + m % s.large();
+    offset[r] = (unsigned(top_of[r]) * W + left_of[r]) * C + channel / s.small() * s.large() + m % s.large();
   }
 #pragma unroll 1
   for (int pixel = blockIdx.y * share + lane; pixel < end; pixel += 8) {

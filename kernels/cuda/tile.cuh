@@ -68,7 +68,9 @@ struct Product {
       for (int i = 0; i < TM; i += 4) {
         const Pack<T> left = *reinterpret_cast<const Pack<T>*>(&a[k][row() + i]);
 #pragma unroll
-        for (int n = 0; n < 16; ++n) sums[i + n / 4][n % 4] += left.v[n / 4] * right.v[n % 4];
+        for (int r = 0; r < 4; ++r)
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sums[i + r][j] += left.v[r] * right.v[j];
       }
     }
   }

@@ -10,7 +10,7 @@ from xpnn.core.contract import Override, made
 from xpnn.ops.conv import CONV2D
 
 TILE_BYTES, WIDTHS = 512, {16: 1.6, 32: 1.2, 64: 1.0}
-"""Pixels of a block, each as one number; its channels, and what a sum costs in narrow ones, which read more (estimated)."""
+"""Pixels of a block, one number each; its channels, and what a sum costs where few make it read more (an estimate)."""
 SOURCE = Source("conv", {"convolve": (REAL, tuple(WIDTHS), ("false", "true"))})
 
 

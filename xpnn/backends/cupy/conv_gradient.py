@@ -9,21 +9,29 @@ from xpnn.backends.cupy.conv_shape import Shape
 from xpnn.backends.cupy.module import REAL, Source
 from xpnn.core.op import Spec
 
-TILES = {64: (64, 1.0), 16: (32, 1.5)}
-"""Rows of a block: its columns, and what a sum costs in it, as the small one reads more for each (an estimate)."""
+
+class Tile(NamedTuple):
+    columns: int
+    cost: float
+    """Of a sum in it: a small one reads more for each (an estimate)."""
+
+
+TILES = {64: Tile(64, 1.0), 16: Tile(32, 1.5)}
+"""By their rows."""
 SOURCE = Source("conv_gradient", {"products": (REAL, tuple(TILES)), "add": (REAL,)})
-BLOCKS = {"products": 264, "direct_weights": 1056}
-"""As many as an H100 has at work at once: 2 or 8 on each of its 132 multiprocessors."""
+BLOCKS = 528
+"""Twice as many as an H100 has at work, two on each of its 132 multiprocessors: the last ones are a small part."""
 PIXELS = 256
-"""Of a part at the least."""
+"""Of a part, unless there are fewer."""
 LANES = 16
+"""Threads that share the sum of so many parts or more."""
 
 
 class Plan(NamedTuple):
-    kernel: str
     rows: int
-    """Of a block."""
+    """Of a block; 0: sums one by one."""
     tiles: int
+    """Of dw in a group, or in all where sums are formed one by one."""
     parts: int
     share: int
     """Pixels of a part."""
@@ -31,17 +39,21 @@ class Plan(NamedTuple):
 
 def plan(shape: Shape) -> Plan:
     """By sizes alone, so that sums are added in the same order on every GPU."""
-    pixels, columns = shape.N * shape.P * shape.Q, shape.O // shape.groups
+    pixels, rows = shape.N * shape.P * shape.Q, 0
     if shape.direct:
-        kernel, rows, tiles = "direct_weights", 0, conv_direct.tiles(shape)
-        blocks = tiles
+        tiles = conv_direct.tiles(shape)
+        parts = conv_direct.BLOCKS // tiles
     else:
-        options = {m: (-(-(shape.taps + 1) // m), -(-columns // n), m * n * cost) for m, (n, cost) in TILES.items()}
-        kernel, rows = "products", min(options, key=lambda m: options[m][0] * options[m][1] * options[m][2])
-        tiles = options[rows][0] * options[rows][1]
-        blocks = tiles * shape.groups
-    share = -(-pixels // max(1, min(-(-pixels // PIXELS), BLOCKS[kernel] // blocks)))
-    return Plan(kernel, rows, tiles, -(-pixels // share), share)
+        rows = min(TILES, key=lambda m: _tiles(shape, m) * m * TILES[m].columns * TILES[m].cost)
+        tiles = _tiles(shape, rows)
+        parts = BLOCKS // (tiles * shape.groups)
+    share = -(-pixels // max(1, min(-(-pixels // PIXELS), parts)))
+    return Plan(rows, tiles, -(-pixels // share), share)
+
+
+def _tiles(shape: Shape, rows: int) -> int:
+    """Of dw and the bias's row."""
+    return -(-(shape.taps + 1) // rows) * -(-shape.O // shape.groups // TILES[rows].columns)
 
 
 def room(shape: Shape, dtype, bias: int) -> Spec:
@@ -61,11 +73,11 @@ def calls(shape: Shape, images, relu, work, dw, db, *, turned=False):
         made.append(_bias(shape, images, relu, work, p.parts, length))
     rows = shape.taps + (db is not None and not turned)
     args = (*images, relu, turned, rows, p.share, length, work, *shape)
-    if p.kernel == "products":
-        kernel, grid = SOURCE.kernel("products", work.dtype, p.rows), (p.tiles, p.parts, shape.groups)
+    if shape.direct:
+        made.append(_direct(p.tiles, p.parts, args))
     else:
-        kernel, grid = conv_direct.SOURCE.kernel("direct_weights", work.dtype), (p.tiles, p.parts)
-    made.append(kernel.call(grid, (256,), args))
+        kernel = SOURCE.kernel("products", work.dtype, p.rows)
+        made.append(kernel.call((p.tiles, p.parts, shape.groups), (256,), args))
     lanes = LANES if p.parts >= LANES else 1
     total = (work, p.parts, lanes, length, shape.weights, dw, db)
     made.append(SOURCE.kernel("add", work.dtype).call((-(-length * lanes // 256),), (256,), total))
@@ -78,4 +90,8 @@ def _bias(shape: Shape, images, relu, work, parts, length):
     lone = Shape(shape.N, 1, 1, 1, shape.H, shape.W, shape.C, 0, 0, 1, 1, 1, 1, 0, 0, 1)
     share = -(-shape.N * shape.H * shape.W // parts)
     args = (None, None, large, kept, relu, False, 1, share, length, work[shape.weights :], *lone)
-    return conv_direct.SOURCE.kernel("direct_weights", work.dtype).call((conv_direct.tiles(lone), parts), (256,), args)
+    return _direct(conv_direct.tiles(lone), parts, args)
+
+
+def _direct(tiles, parts, args):
+    return conv_direct.SOURCE.kernel("direct_weights", args[2].dtype).call((tiles, parts), (256,), args)

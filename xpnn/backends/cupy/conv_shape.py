@@ -62,10 +62,11 @@ def fits(specs, attrs):
 
 def _pixels(specs, attrs):
     """More than either image has."""
-    (N, H, W, _), (top, bottom), (left, right) = specs[0].shape, *attrs["padding"]
+    N, H, W, _ = specs[0].shape
+    (top, bottom), (left, right) = attrs["padding"]
     if "output_padding" in attrs:  # transposed: windows of this stride, and what they leave
-        (SH, SW), (KH, KW) = attrs["stride"], [k * d for k, d in zip(specs[1].shape, attrs["dilation"], strict=False)]
-        return N * (H * SH + KH) * (W * SW + KW)
+        (SH, SW), (KH, KW), (DH, DW) = attrs["stride"], specs[1].shape[:2], attrs["dilation"]
+        return N * (H * SH + KH * DH) * (W * SW + KW * DW)
     return N * (H + top + bottom) * (W + left + right)
 
 
