@@ -1,8 +1,9 @@
 // What the convolution kernels share: sizes, where the windows lie, and how images and weights are read.
 //
 // A convolution has a large image (N, H, W, C) and a small one (N, P, Q, O); the transposed one goes from small to
-// large, as the input gradient of the other does. Pixels are counted in 32 bits, elements in 64. Pixel (p, q) and tap (kh, kw) meet pixel (p SH + kh DH - top,
-// q SW + kw DW - left). Weights are (KH, KW, C / groups, O), or where `turned` (KH, KW, O, C / groups).
+// large, as the input gradient of the other does. Pixel (p, q) and tap (kh, kw) meet pixel (p SH + kh DH - top,
+// q SW + kw DW - left). Weights are (KH, KW, C / groups, O), or where `turned` (KH, KW, O, C / groups). Pixels are
+// counted in 32 bits, elements in 64.
 #pragma once
 #include "tile.cuh"
 
@@ -100,8 +101,8 @@ __device__ void write(const Pack<T>& p, T* to, int count, int pitch) {
 }
 
 // An image as it is read, or a gradient times the derivative of the activation: that of relu is told by the outputs
-// kept, of others it is kept itself. `wide`: four channels in one load, where they lie so that
-// this is allowed; in float64 it would take more registers than there are.
+// kept, of others it is kept itself. `wide`: four channels in one load, where they lie so that this is allowed; in
+// float64 it would take more registers than there are.
 template <typename T>
 struct Image {
   const T *x, *kept;

@@ -39,8 +39,7 @@ struct Taps {
       return inside ? (long long)((n * s.H + h) * s.W + w) * s.C + channel[i] : -1;
     });
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      found.v[i] = i == ones ? T(pixel < end) : found.v[i];
+    for (int i = 0; i < 4; ++i) found.v[i] = i == ones ? T(pixel < end) : found.v[i];
     return found;
   }
 };
