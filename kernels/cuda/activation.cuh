@@ -30,7 +30,9 @@ __device__ T activate(int code, T p, T x) {
   }
 }
 
-// dy f'(x), from what was kept: x for leaky_relu, gelu and silu, y for the others. First those that are a product or two.
+__device__ inline bool reads_x(int code) { return code == LEAKY_RELU || code == GELU || code == SILU; }
+
+// dy f'(x), from what was kept: x where the code reads that, y for the others. First those that are a product or two.
 template <typename T>
 __device__ T short_back(int code, T p, T kept, T dy) {
   switch (code) {

@@ -1,0 +1,112 @@
+// Convolution and its input gradient, of the plain and the transposed one: four sums, one kernel, an implicit GEMM.
+//
+//     y[n, p, q, o] = f(b[o] + sum of x[n, p SH + kh DH - top, q SW + kw DW - left, i] w[kh, kw, i, o])
+//
+// Rows of the product are pixels, columns are channels, and products run over taps and channels as one number, so that
+// few channels (the first layer) leave nothing empty. GRADIENT: a gradient comes in, times the derivative of the
+// activation; else bias and activation go out. `spread`: from the small image to the large one. A convolution gathers
+// forward and spreads its gradient, a transposed one the other way round.
+//
+// A block computes 128 pixels (64 in float64) of BN channels: it reads the windows of its pixels, mostly from L1 and L2,
+// and all weights of its channels. From memory come the images and weights, once at best; y goes there, and where the
+// activation is neither none nor relu its slope. Bound by arithmetic from some 16 channels on, by what is written below.
+#include "activation.cuh"
+#include "conv.cuh"
+
+// A pixel's window, product by product.
+template <typename T>
+struct Window {
+  Image<T> image;
+  Axis rows, columns;
+  Divisor by_channels, by_taps;
+  int H, W, C, image_row, row, column, first_channel, end;
+
+  __device__ Window(const Image<T>& image, const Shape& s, const Part& part, bool spread, int m)
+      : image(image), rows(part.rows), columns(part.columns), by_channels(part.ins), by_taps(max(1, columns.taps)) {
+    const Pixel at(part, m);
+    H = spread ? s.P : s.H, W = spread ? s.Q : s.W, C = spread ? s.O : s.C;
+    row = at.a * rows.scale + rows.offset, column = at.b * columns.scale + columns.offset;
+    image_row = at.n * H, first_channel = part.group * part.ins;
+    end = m < part.pixels ? part.products() : 0;
+  }
+  __device__ Pack<T> operator()(int first) const {
+    return collect(image, [&](int i) -> long long {
+      const int k = first + i;
+      int channel, tap, t, u;
+      by_channels(k, tap, channel), by_taps(tap, t, u);
+      const int y = row + t * rows.dilation, x = column + u * columns.dilation;
+      const bool inside = k < end && unsigned(y) < unsigned(H) && unsigned(x) < unsigned(W);
+      return inside ? (long long)((image_row + y) * W + x) * C + first_channel + channel : -1;
+    });
+  }
+};
+
+// The weights of four products and a channel (ALONG), or of a product and four channels.
+template <typename T, bool ALONG>
+struct Weights {
+  const Shape& s;
+  const Part& part;
+  Image<T> w;
+  bool spread;
+  int n, end;
+  Divisor by_channels, by_taps;
+
+  __device__ Weights(const T* w, const Shape& s, const Part& part, bool spread, int n)
+      : s(s), part(part), w(w, nullptr, 0, ALONG ? part.ins : part.outs), spread(spread), n(n), end(part.products()),
+        by_channels(part.ins), by_taps(max(1, part.columns.taps)) {}
+  __device__ Pack<T> operator()(int first) const {
+    return collect(w, [&](int i) -> long long {
+      const int k = first + (ALONG ? i : 0), out = n + (ALONG ? 0 : i);
+      int in, number, t, u;
+      by_channels(k, number, in), by_taps(number, t, u);
+      const int tap = (part.rows.tap + t * part.rows.tap_step) * s.KW + part.columns.tap + u * part.columns.tap_step;
+      const int l = spread ? out : in, small = part.group * s.small() + (spread ? in : out);
+      return k < end && out < part.outs ? s.weight(spread != ALONG, tap, l, small) : -1;
+    });
+  }
+};
+
+template <typename T, int BN, bool GRADIENT>
+__global__ void __launch_bounds__(256, 2)
+    convolve(const T* x, const T* kept, bool relu, const T* w, const T* b, T* y, T* slopes, int code, T parameter,
+             bool spread, int N, int H, int W, int C, int P, int Q, int O, int KH, int KW, int SH, int SW, int DH,
+             int DW, int top, int left, int groups) {
+  constexpr int BM = 512 / sizeof(T), TM = BM * BN < 4096 ? 4 : BM * BN / 1024, DEPTH = 64 / sizeof(T);
+  const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
+  const Part part(s, spread, blockIdx.y);
+  const int across = (part.outs + BN - 1) / BN, m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;
+  if (m0 >= part.pixels) return;
+
+  using Tile = Product<T, BM, BN, TM, DEPTH>;
+  Tile tile;
+  const Image<T> image(x, GRADIENT ? kept : nullptr, relu, part.ins);
+  const Window<T> window(image, s, part, spread, m0 + Loader<T, BM, DEPTH, true>::place());
+  const Weights<T, GRADIENT> weights(w, s, part, spread, n0 + Loader<T, BN, DEPTH, GRADIENT>::place());
+  tile.template run<true, GRADIENT>(window, weights, 0, part.products());
+
+  const int n = n0 + Tile::column(), channels = part.outs * groups;
+  if (Tile::slice() || n >= part.outs) return;
+  const long long first = part.group * part.outs + n;
+  T bias[4] = {};
+#pragma unroll
+  for (int j = 0; j < 4; ++j)
+    if (!GRADIENT && b && n + j < part.outs) bias[j] = b[first + j];
+#pragma unroll 1
+  for (int i = 0; i < TM; ++i) {  // not unrolled: a copy of every activation in every place would be long
+    const int m = m0 + Tile::row() + i;
+    if (m >= part.pixels) break;
+    T z[4];
+#pragma unroll
+    for (int c = 0; c < TM * 4; ++c)
+      if (c / 4 == i) z[c % 4] = tile.sums[c / 4][c % 4] + bias[c % 4];
+    const long long at = (long long)Pixel(part, m).written(part, s, spread) * channels + first;
+    Pack<T> out, slope;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      out.v[j] = GRADIENT ? z[j] : activate(code, parameter, z[j]);
+      if (!GRADIENT && slopes) slope.v[j] = activate_back(code, parameter, reads_x(code) ? z[j] : out.v[j], T(1));
+    }
+    write(out, y + at, part.outs - n, part.outs);
+    if (!GRADIENT && slopes) write(slope, slopes + at, part.outs - n, part.outs);
+  }
+}
