@@ -69,7 +69,8 @@ def _device() -> int:
 def library(device: int) -> Library | None:
     """The library on the current GPU, which has this number; None where it or nvmath-python is missing."""
     try:
-        return Library(importlib.import_module("nvmath"), importlib.import_module("nvmath.bindings.cublasLt"))
+        nvmath, cublas = importlib.import_module("nvmath"), importlib.import_module("nvmath.bindings.cublas")
+        return Library(importlib.import_module("nvmath.bindings.cublasLt"), cublas.ComputeType, nvmath.CudaDataType)
     except Exception:  # not installed, without its libraries, or without a driver: each raises another
         return None
 
@@ -117,9 +118,8 @@ class Plan(NamedTuple):
 class Library:
     """cuBLASLt on one GPU: its handle, the plans made so far, the workspace of each stream."""
 
-    def __init__(self, nvmath: Any, lt: Any) -> None:
-        self.lt, self.float32 = lt, int(nvmath.CudaDataType.CUDA_R_32F)
-        self.exact = int(nvmath.bindings.cublas.ComputeType.COMPUTE_32F)
+    def __init__(self, lt: Any, arithmetic: Any, types: Any) -> None:
+        self.lt, self.exact, self.float32 = lt, int(arithmetic.COMPUTE_32F), int(types.CUDA_R_32F)
         self.handle = lt.create()
         self.plans: dict[Wanted, Plan] = {}
         self.workspaces: dict[int, Any] = {}
