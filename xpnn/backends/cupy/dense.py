@@ -55,17 +55,13 @@ def _guard(specs, attrs):
 
 
 def _work(phase, x, w, b=None, *, activation):
-    """The sums of blocks that share K; backward: dz, and those of dx and of dw and db."""
-    if not _guard((x, w), {}):
-        return ()
-    (I, O), tiles = w.shape, plan(x, w)
+    """The sums of blocks that share K; backward: dz, and those of dx, dw and db."""
+    (I, O), tiles, dtype = w.shape, plan(x, w), x.dtype
     if phase == "forward":
-        sizes = [tiles.N * O * tiles.y_parts * (tiles.y_parts > 1)]
-    else:
-        dz = tiles.N * O * _writes_dz(tiles, activation)
-        x_sums, w_sums = tiles.N * I * (tiles.x_parts > 1), I * O * (tiles.w_parts > 1)
-        sizes = [dz, x_sums * tiles.x_parts, w_sums * tiles.w_parts, O * tiles.w_parts * (tiles.w_parts > 1)]
-    return tuple([Spec((size,), x.dtype) for size in sizes])
+        return tuple(gemm.shared(tiles.y_parts, tiles.N * O, dtype))
+    dz = [Spec((tiles.N * O,), dtype)] * _writes_dz(tiles, activation)
+    of_x, of_w = gemm.shared(tiles.x_parts, tiles.N * I, dtype), gemm.shared(tiles.w_parts, I * O, dtype)
+    return (*dz, *of_x, *of_w, *gemm.shared(tiles.w_parts, O, dtype))
 
 
 def _writes_dz(tiles, activation):
@@ -83,13 +79,14 @@ def _elementwise(phase, activation, *arrays):
 
 def _forward(outs, saved, x, w, b=None, *, activation, work):
     (N, side, parts, *_, product, _, _), (I, O) = plan(*_specs(x, w)), w.shape
-    z, y, (sums,) = saved[0] if saved else None, outs[0], work
+    z, y = saved[0] if saved else None, outs[0]
     if blas.serves(product):
         z = y if z is None else z
         call = blas.Call(product, x, w, z, b, "DEFAULT" if b is None else "BIAS")
         return made([call] if activation is None else [call, _elementwise("forward", activation, z, y)])
     f = CODES[activation], parameter(activation, {})
     grid = (gemm.tiles(N, O, side) * parts,)
+    sums = work[0] if parts > 1 else None
     args = (x, w, b, z, y, sums, *f, N, I, O, parts)
     calls = [SOURCE.kernel("forward", x.dtype, side).call(grid, (256,), args)]
     if parts > 1:
@@ -99,11 +96,11 @@ def _forward(outs, saved, x, w, b=None, *, activation, work):
 
 
 def _backward(dins, douts, kept, *, activation, work):
-    (x, w), (dx, dw, db), (dz, *sums) = kept.inputs[:2], (*dins, None)[:3], work
+    (x, w), (dx, dw, db), work = kept.inputs[:2], (*dins, None)[:3], list(work)
     tiles, source, dy, calls = plan(*kept.specs[:2]), (kept.saved or kept.outs)[0], douts[0], []
     if _writes_dz(tiles, activation):
-        calls.append(_elementwise("backward", activation, source, dy, dz))
-        activation, dy = None, dz
+        calls.append(_elementwise("backward", activation, source, dy, work[0]))
+        activation, dy = None, work.pop(0)
     if blas.serves(tiles.y):
         if dx is not None:
             calls.append(blas.Call(tiles.x, dy, w, dx))
@@ -111,12 +108,13 @@ def _backward(dins, douts, kept, *, activation, work):
             calls.append(blas.Call(tiles.w, x, dy, dw, db, "DEFAULT" if db is None else "BGRADA"))
         dx, dw, db = None, None, db if dw is None else None
     if any(array is not None for array in (dx, dw, db)):
-        calls += _by_tiles(tiles, source, dy, activation, x, w, (dx, dw, db), sums)
+        calls += _by_tiles(tiles, source, dy, activation, x, w, (dx, dw, db), work)
     return made(calls)
 
 
-def _by_tiles(tiles, source, dy, activation, x, w, wanted, sums):
+def _by_tiles(tiles, source, dy, activation, x, w, wanted, work):
     (N, _, _, side, x_parts, w_parts, *_), (I, O), (dx, dw, db) = tiles, w.shape, wanted
+    sums = [work.pop(0) if parts > 1 else None for parts in (x_parts, w_parts, w_parts)]
     shared = [array is not None and n > 1 for array, n in zip(wanted, (x_parts, w_parts, w_parts), strict=True)]
     first = [total if there else array for array, there, total in zip(wanted, shared, sums, strict=True)]
     rows = 0 if dw is None else I

@@ -53,6 +53,11 @@ class Axis(NamedTuple):
     b: int
 
 
+def shared(parts: int, size: int, dtype: np.dtype) -> list[Spec]:
+    """The scratch that blocks need to share K: an array with the results of each, or none."""
+    return [Spec((parts * size,), dtype)] * (parts > 1)
+
+
 NONE = Axis(1, 0, 0)
 
 
@@ -85,6 +90,6 @@ class Product(NamedTuple):
         return parts(self.dtype, self.side, there, self.K, self.summed.length)
 
     @property
-    def scratch(self) -> Spec:
+    def scratch(self) -> list[Spec]:
         """The sums of the parts, where there are several."""
-        return Spec((self.batch * self.parts * self.M * self.N if self.parts > 1 else 0,), self.dtype)
+        return shared(self.parts, self.batch * self.M * self.N, self.dtype)

@@ -16,8 +16,8 @@ from xpnn.core.op import Spec
 SOURCE = Source("matmul", {"product": gemm.KERNELS, "total": (REAL,)})
 
 
-def calls(product: Product, a: Any, b: Any, out: Any, work: Any) -> list[Callable[[], None]]:
-    """The launches of one product. work: an array as `product.scratch` says."""
+def calls(product: Product, a: Any, b: Any, out: Any, work: Any = None) -> list[Callable[[], None]]:
+    """The launches of one product. work: an array as `product.scratch` says, where it says one."""
     if blas.serves(product):
         return [blas.Call(product, a, b, out)]
     M, N, K, parts, side = *product[:3], product.parts, product.side
@@ -29,7 +29,7 @@ def calls(product: Product, a: Any, b: Any, out: Any, work: Any) -> list[Callabl
     launches = [SOURCE.kernel("product", product.dtype, side).call((product.batch * tiles,), (256,), args)]
     if parts > 1:
         total = SOURCE.kernel("total", product.dtype)
-        launches.append(total.call(blocks(out.size), (256,), (work, out, parts, M * N, out.size)))
+        launches.append(total.call(blocks(out.size), (256,), (sums, out, parts, M * N, out.size)))
     return launches
 
 
@@ -78,9 +78,8 @@ def _guard(specs, attrs):
 
 
 def _work(phase, x, y):
-    if not _guard((x, y), {}):
-        return ()
-    return [product.scratch for product in plan(x, y)][slice(1) if phase == "forward" else slice(1, 3)]
+    products = plan(x, y)[:1] if phase == "forward" else plan(x, y)[1:]
+    return tuple([spec for product in products for spec in product.scratch])
 
 
 def _specs(x, y):
@@ -94,8 +93,8 @@ def _forward(outs, saved, x, y, *, work):
 def _backward(dins, douts, kept, *, work):
     (x, y), (dz,), (dx, dy) = kept.inputs, douts, dins
     _, by_x, by_y = plan(*kept.specs)
-    launches = [] if dx is None else calls(by_x, dz, y, dx, work[0])
-    return made(launches if dy is None else launches + calls(by_y, x, dz, dy, work[1]))
+    launches = [] if dx is None else calls(by_x, dz, y, dx, *work[: len(by_x.scratch)])
+    return made(launches if dy is None else launches + calls(by_y, x, dz, dy, *work[len(by_x.scratch) :]))
 
 
 OVERRIDES = {"matmul": Override(_forward, _backward, _guard, work=_work)}
