@@ -64,6 +64,27 @@ class Device:
         transfers.append("wait")
 
 
+class Stream:
+    """The null stream. A test may set `capturing`."""
+
+    ptr = 0
+    capturing = False
+
+    def is_capturing(self):
+        return self.capturing
+
+
+_stream = Stream()
+
+
+def get_current_stream():
+    return _stream
+
+
+allocated: dict[int, int] = {}
+"""Addresses that were asked for, for libraries, and how many bytes of the array lie behind each."""
+
+
 class RawModule:
     """Notes what it was given; its kernels note what they are launched with, and run on the CPU."""
 

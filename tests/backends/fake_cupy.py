@@ -95,6 +95,13 @@ class ndarray:
         """The memory that a kernel is given: of the current GPU, or its address means nothing."""
         return _owned(self)
 
+    @property
+    def data(self):
+        """The address, which libraries are given."""
+        address = _owned(self).__array_interface__["data"][0]
+        cuda.allocated[address] = self.nbytes
+        return types.SimpleNamespace(ptr=address)
+
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)

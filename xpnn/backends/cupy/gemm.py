@@ -1,4 +1,4 @@
-"""Which tiles a matrix product is made of: what the bindings of kernels that include gemm.cuh share.
+"""Matrix products as the bindings speak of them, and the tiles that they are made of: of kernels with gemm.cuh.
 
 The choice depends on sizes only, not on the GPU, so that sums are added in the same order on every one.
 """
@@ -6,10 +6,12 @@ The choice depends on sizes only, not on the GPU, so that sums are added in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from xpnn.backends.cupy.module import REAL
+from xpnn.core.op import Spec
 
 TILES = ((16, 32, 64, 128), (16, 64))
 """The sides of the tiles, of float32 and float64: the others would take more registers than two blocks may have."""
@@ -41,3 +43,53 @@ def parts(dtype: np.dtype, side: int, blocks: int, K: int, summed: int = 1) -> i
     if side != TILES[0][0]:
         return 1
     return max(1, min(ENOUGH // blocks, -(-K // STEP[dtype]) * summed // LONG))
+
+
+class Axis(NamedTuple):
+    """A batch axis: its length, and how far apart in each operand the products are; 0: the same for all."""
+
+    length: int
+    a: int
+    b: int
+
+
+def shared(parts: int, size: int, dtype: np.dtype) -> list[Spec]:
+    """The scratch that blocks need to share K: an array with the results of each, or none."""
+    return [Spec((parts * size,), dtype)] * (parts > 1)
+
+
+NONE = Axis(1, 0, 0)
+
+
+class Product(NamedTuple):
+    """out (outer, inner, M, N) = sum over `summed` of A (M, K) B (K, N), all contiguous in out."""
+
+    M: int
+    N: int
+    K: int
+    a: tuple[int, int]
+    """How far apart the rows of A are, and its columns; one of them is 1."""
+    b: tuple[int, int]
+    """How far apart the columns of B are, and its rows."""
+    dtype: np.dtype
+    outer: Axis = NONE
+    inner: Axis = NONE
+    summed: Axis = NONE
+
+    @property
+    def batch(self) -> int:
+        return self.outer.length * self.inner.length
+
+    @property
+    def side(self) -> int:
+        return choose(self.dtype, [(self.M, self.N, self.batch)])
+
+    @property
+    def parts(self) -> int:
+        there = self.batch * tiles(self.M, self.N, self.side)
+        return parts(self.dtype, self.side, there, self.K, self.summed.length)
+
+    @property
+    def scratch(self) -> list[Spec]:
+        """The sums of the parts, where there are several."""
+        return shared(self.parts, self.batch * self.M * self.N, self.dtype)

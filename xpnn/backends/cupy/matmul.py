@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from xpnn.backends.cupy import gemm
+from xpnn.backends.cupy import blas, gemm
+from xpnn.backends.cupy.gemm import NONE, Axis, Product
 from xpnn.backends.cupy.module import REAL, Source, blocks
 from xpnn.core.contract import Override, floating, made
 from xpnn.core.op import Spec
@@ -16,61 +16,21 @@ from xpnn.core.op import Spec
 SOURCE = Source("matmul", {"product": gemm.KERNELS, "total": (REAL,)})
 
 
-class Axis(NamedTuple):
-    """A batch axis: its length, and how far apart in each operand the products are; 0: the same for all."""
-
-    length: int
-    a: int
-    b: int
-
-
-NONE = Axis(1, 0, 0)
-
-
-class Product(NamedTuple):
-    """out (outer, inner, M, N) = sum over `summed` of A (M, K) B (K, N), all contiguous in out."""
-
-    M: int
-    N: int
-    K: int
-    a: tuple[int, int]
-    """How far apart the rows of A are, and its columns; one of them is 1."""
-    b: tuple[int, int]
-    """How far apart the columns of B are, and its rows."""
-    dtype: np.dtype
-    outer: Axis = NONE
-    inner: Axis = NONE
-    summed: Axis = NONE
-
-    @property
-    def count(self) -> int:
-        return self.outer.length * self.inner.length
-
-    @property
-    def side(self) -> int:
-        return gemm.choose(self.dtype, [(self.M, self.N, self.count)])
-
-    @property
-    def parts(self) -> int:
-        there = self.count * gemm.tiles(self.M, self.N, self.side)
-        return gemm.parts(self.dtype, self.side, there, self.K, self.summed.length)
-
-    @property
-    def scratch(self) -> Spec:
-        """The sums of the parts, where there are several."""
-        return Spec((self.count * self.parts * self.M * self.N if self.parts > 1 else 0,), self.dtype)
-
-    def calls(self, a: Any, b: Any, out: Any, work: Any) -> list[Any]:
-        M, N, parts, side = self.M, self.N, self.parts, self.side
-        sums = out if parts == 1 else work
-        tiles = gemm.tiles(M, N, side) * parts
-        axes = self.inner.length, self.outer.a, self.inner.a, self.outer.b, self.inner.b
-        args = (a, *self.a, b, *self.b, sums, M, N, self.K, *axes, *self.summed, parts, tiles)
-        calls = [SOURCE.kernel("product", self.dtype, side).call((self.count * tiles,), (256,), args)]
-        if parts > 1:
-            args = (work, out, parts, M * N, out.size)
-            calls.append(SOURCE.kernel("total", self.dtype).call(blocks(out.size), (256,), args))
-        return calls
+def calls(product: Product, a: Any, b: Any, out: Any, work: Any = None) -> list[Callable[[], None]]:
+    """The launches of one product. work: an array as `product.scratch` says, where it says one."""
+    if blas.serves(product):
+        return [blas.Call(product, a, b, out)]
+    M, N, K, parts, side = *product[:3], product.parts, product.side
+    sums = out if parts == 1 else work
+    tiles = gemm.tiles(M, N, side) * parts
+    outer, inner = product.outer, product.inner
+    axes = inner.length, outer.a, inner.a, outer.b, inner.b
+    args = (a, *product.a, b, *product.b, sums, M, N, K, *axes, *product.summed, parts, tiles)
+    launches = [SOURCE.kernel("product", product.dtype, side).call((product.batch * tiles,), (256,), args)]
+    if parts > 1:
+        total = SOURCE.kernel("total", product.dtype)
+        launches.append(total.call(blocks(out.size), (256,), (sums, out, parts, M * N, out.size)))
+    return launches
 
 
 def _axes(x: tuple[int, ...], y: tuple[int, ...]) -> list[list[Any]]:
@@ -86,25 +46,23 @@ def _axes(x: tuple[int, ...], y: tuple[int, ...]) -> list[list[Any]]:
 
 
 @cache
-def plan(x: Spec, y: Spec) -> tuple[Product, Product, Product] | None:
-    """z = x y, dx = dz y^T and dy = x^T dz; None where broadcasting changes more than once along the leading axes."""
+def plan(x: Spec, y: Spec) -> tuple[Product, Product, Product]:
+    """z = x y, dx = dz y^T and dy = x^T dz."""
     (M, K), N = x.shape[-2:], y.shape[-1]
     axes = _axes(x.shape[:-2], y.shape[:-2])
     if len(axes) == 1 and not axes[0][2]:  # one y for all: more rows
         M, axes = M * axes[0][0], []
-    if len(axes) > 2:
-        return None
     steps, apart = [M * K, K * N, M * N], []
     for n, *kind in axes:
         theirs = (*kind, True)
         apart.append([step if there else 0 for step, there in zip(steps, theirs, strict=True)])
         steps = [step * n if there else step for step, there in zip(steps, theirs, strict=True)]
 
-    def product(sizes: Any, strides: Any, a: int, b: int, out: int) -> Product:
+    def product(sizes: tuple[int, int, int], strides: Any, a: int, b: int, out: int) -> Product:
         listed = [(Axis(n, d[a], d[b]), d[out]) for (n, *_), d in zip(axes, apart, strict=True)]
         kept, summed = [axis for axis, step in listed if step], [axis for axis, step in listed if not step]
         inner, outer = (*kept, NONE, NONE)[:2]
-        return Product(*sizes, *strides, x.dtype, outer, inner, (*summed, NONE)[0])
+        return Product(*sizes, strides[0], strides[1], x.dtype, outer, inner, (*summed, NONE)[0])
 
     return (
         product((M, N, K), ((K, 1), (1, N)), 0, 1, 2),
@@ -115,13 +73,13 @@ def plan(x: Spec, y: Spec) -> tuple[Product, Product, Product] | None:
 
 def _guard(specs, attrs):
     """No empty matrices: they are the reference's, as are three kinds of batch axes."""
-    return floating(specs, attrs) and all(spec.size for spec in specs[:2]) and plan(*specs) is not None
+    x, y = specs
+    return floating(specs, attrs) and x.size * y.size > 0 and len(_axes(x.shape[:-2], y.shape[:-2])) <= 2
 
 
 def _work(phase, x, y):
-    if not _guard((x, y), {}):
-        return ()
-    return [product.scratch for product in plan(x, y)][slice(1) if phase == "forward" else slice(1, 3)]
+    products = plan(x, y)[:1] if phase == "forward" else plan(x, y)[1:]
+    return tuple([spec for product in products for spec in product.scratch])
 
 
 def _specs(x, y):
@@ -129,14 +87,14 @@ def _specs(x, y):
 
 
 def _forward(outs, saved, x, y, *, work):
-    return made(plan(*_specs(x, y))[0].calls(x, y, outs[0], *work))
+    return made(calls(plan(*_specs(x, y))[0], x, y, outs[0], *work))
 
 
 def _backward(dins, douts, kept, *, work):
     (x, y), (dz,), (dx, dy) = kept.inputs, douts, dins
     _, by_x, by_y = plan(*kept.specs)
-    calls = [] if dx is None else by_x.calls(dz, y, dx, work[0])
-    return made(calls if dy is None else calls + by_y.calls(x, dz, dy, work[1]))
+    launches = [] if dx is None else calls(by_x, dz, y, dx, *work[: len(by_x.scratch)])
+    return made(launches if dy is None else launches + calls(by_y, x, dz, dy, *work[len(by_x.scratch) :]))
 
 
 OVERRIDES = {"matmul": Override(_forward, _backward, _guard, work=_work)}

@@ -1,0 +1,61 @@
+"""How many kernels are launched, on the stand-in: in a CUDA graph each of them is a node, and costs as one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xpnn
+from cuda_cpu import build
+from xpnn import nn, optim
+
+pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
+
+
+def launched(cupy):
+    """The kernels launched since the last look."""
+    names = [name for made in cupy.cuda.RawModule.made for name, *_ in made.launches]
+    for made in cupy.cuda.RawModule.made:
+        made.launches.clear()
+    return sorted(name.partition("<")[0] for name in names)
+
+
+def layer(gpu, N, I, O, activation):
+    x = xpnn.tensor(np.ones((N, I), "f4"), backend=gpu)
+    x.requires_grad = True
+    return x, nn.Dense(I, O, activation=activation).to(gpu)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "tanh", "leaky_relu"])
+def test_a_layer_is_one_launch_each_way(gpu, cupy, activation):
+    x, dense = layer(gpu, 64, 96, 10, activation)
+    y = dense(x)
+    assert launched(cupy) == ["forward"]
+    y.backward(xpnn.tensor(np.ones((64, 10), "f4"), backend=gpu))
+    assert launched(cupy) == ["backward"]
+
+
+def test_an_activation_with_a_long_derivative_is_one_more(gpu, cupy):
+    x, dense = layer(gpu, 4, 6, 5, "gelu")
+    y = dense(x)
+    assert launched(cupy) == ["forward"]
+    y.backward(xpnn.tensor(np.ones((4, 5), "f4"), backend=gpu))
+    assert launched(cupy) == ["backward", "backward"]
+
+
+def test_a_step_of_the_mlp(gpu, cupy):
+    """784-300-10, ReLU, cross-entropy, Adam: 8 nodes at most, and nothing by CuPy's own kernels."""
+    layers = nn.Dense(784, 300, activation="relu"), nn.Dense(300, 10)
+    model = nn.Sequential(*layers).to(gpu)
+    optimizer = optim.Adam(model, lr=1e-3)
+    rng = np.random.default_rng(0)
+    x = xpnn.tensor(rng.normal(size=(64, 784)).astype("f4"), backend=gpu)
+    labels = xpnn.tensor(rng.integers(0, 10, 64), backend=gpu)
+    for _ in range(2):  # the first one makes the arena
+        launched(cupy)
+        loss = xpnn.ops.cross_entropy(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    names = launched(cupy)
+    assert names == ["backward", "backward", "count", "forward", "forward", "labels", "labels_back", "step"]

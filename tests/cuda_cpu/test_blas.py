@@ -1,0 +1,159 @@
+"""Products by cuBLASLt, on a stand-in that computes from what it was told: a wrong layout gives wrong numbers."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import xpnn.ops  # noqa: F401 - registers every op
+from cuda_cpu import build, fake_cublaslt
+from xpnn import check
+from xpnn.backends.cupy import blas, dense, gemm
+from xpnn.core import backend as backends
+from xpnn.core.op import REGISTRY, Arg, Case
+from xpnn.errors import CaptureError
+
+pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
+
+PRODUCTS = [((3, 4), (4, 5)), ((1, 6), (6, 1)), ((5, 1), (1, 7)), ((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5))]
+BATCHES = [((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (3, 4, 2))]  # gradients of shared operands are sums, which tiles make
+LAYERS = [(True, None), (True, "relu"), (True, "gelu"), (False, "tanh"), (False, None)]
+
+
+@pytest.fixture
+def lt(cupy):
+    """The library, there for products of any size."""
+    fake = fake_cublaslt.Lt(cupy.cuda)
+    found = blas.Library(fake, fake_cublaslt.ComputeType, fake_cublaslt.CudaDataType)
+    with mock.patch.multiple(blas, LARGE=1, library=lambda device: found):
+        yield fake
+
+
+def parity(op, dtype, *shapes, **attrs):
+    check.parity(REGISTRY[op], Case(tuple(map(Arg, shapes)), attrs), backends.get("cuda:1"), dtype)
+
+
+@pytest.mark.parametrize(("x", "y"), PRODUCTS, ids=str)
+def test_products(lt, cupy, x, y):
+    parity("matmul", "float32", x, y)
+    assert set(lt.made) == {"DEFAULT"}
+    assert not cupy.cuda.RawModule.made
+
+
+@pytest.mark.parametrize(("x", "y"), BATCHES, ids=str)
+def test_products_with_shared_operands(lt, x, y):
+    parity("matmul", "float32", x, y)
+
+
+@pytest.mark.parametrize(("bias", "activation"), LAYERS)
+def test_layers(lt, bias, activation):
+    parity("dense", "float32", (4, 7), (7, 5), *[(5,)] * bias, activation=activation)
+    assert set(lt.made) == ({"BIAS", "BGRADA", "DEFAULT"} if bias else {"DEFAULT"})
+
+
+def test_float64_is_left_to_the_tiles(lt):
+    parity("matmul", "float64", (3, 4), (4, 5))
+    assert not lt.made
+
+
+def test_small_products_are_left_to_the_tiles(lt):
+    with mock.patch.object(blas, "LARGE", 3 * 4 * 5 + 1):
+        parity("matmul", "float32", (3, 4), (4, 5))
+    assert not lt.made
+
+
+def test_without_the_library_all_are(cupy):
+    blas.library.cache_clear()
+    try:
+        with mock.patch.object(blas, "LARGE", 1), mock.patch.dict("sys.modules", {"nvmath": None}):
+            parity("matmul", "float32", (3, 4), (4, 5))
+            assert blas.library(1) is None
+    finally:
+        blas.library.cache_clear()
+
+
+def product_of(cupy, M=3, K=4, N=5, start=0):
+    a, b, out = (cupy.ones(n + start, np.float32)[start:] for n in (M * K, K * N, M * N))
+    return gemm.Product(M, N, K, (K, 1), (1, N), np.dtype("float32")), a, b, out
+
+
+def test_an_algorithm_is_asked_for_once_for_each_kind(lt, cupy):
+    with cupy.cuda.Device(1):
+        for _ in range(3):
+            blas.Call(*product_of(cupy))()
+        assert (lt.asked, len(lt.made)) == (1, 3)
+        blas.Call(*product_of(cupy, M=2))()
+        assert lt.asked == 2
+
+
+def test_addresses_are_as_aligned_as_promised(lt, cupy):
+    """Views into an arena may begin anywhere."""
+    with cupy.cuda.Device(1):
+        for start in (0, 1, 2, 3):
+            product, a, b, out = product_of(cupy, start=start)
+            blas.Call(product, a, b, out)()
+            assert (out.get() == 4).all()
+
+
+def test_a_capture_meets_only_what_was_made_before(lt, cupy):
+    with cupy.cuda.Device(1), mock.patch.object(cupy.cuda.Stream, "capturing", True):
+        with pytest.raises(CaptureError, match="new while a stream is captured"):
+            blas.Call(*product_of(cupy))()
+        with mock.patch.object(cupy.cuda.Stream, "capturing", False):
+            known = product_of(cupy)
+            blas.Call(*known)()
+        blas.Call(*known)()
+    assert len(lt.made) == 2
+
+
+def test_each_stream_has_its_workspace(lt, cupy):
+    with cupy.cuda.Device(1):
+        product = product_of(cupy)
+        for ptr in (0, 7, 7):
+            with mock.patch.object(cupy.cuda.Stream, "ptr", ptr):
+                blas.Call(*product)()
+    assert list(blas.library(1).workspaces) == [0, 7]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda matrix: matrix._replace(leading=matrix.leading + 1),
+        lambda matrix: matrix._replace(transposed=not matrix.transposed),
+        lambda matrix: matrix._replace(rows=matrix.columns, columns=matrix.rows),
+        lambda matrix: matrix._replace(rows=matrix.columns, columns=matrix.rows, transposed=not matrix.transposed),
+    ],
+)
+def test_a_wrong_layout_is_noticed(lt, change):
+    right = blas._matrix
+    with (
+        mock.patch.object(blas, "_matrix", lambda *args: change(right(*args))),
+        pytest.raises((check.ConformanceError, fake_cublaslt.Refused)),
+    ):
+        parity("matmul", "float32", (3, 4), (4, 5))
+
+
+@pytest.mark.parametrize("wrong", ["DEFAULT", "BGRADA"])
+def test_a_wrong_epilogue_is_noticed(lt, wrong):
+    class Wrong(blas.Call):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.wanted = self.wanted._replace(epilogue=wrong)
+
+    with mock.patch.object(dense.blas, "Call", Wrong), pytest.raises(check.ConformanceError):
+        parity("dense", "float32", (4, 7), (7, 5), (5,), activation=None)
+
+
+def test_the_stand_in_has_the_names_and_types_of_the_library():
+    real = pytest.importorskip("nvmath.bindings.cublasLt")
+    fake = fake_cublaslt.Lt(None)
+    for kind, name in blas.ATTRIBUTES.items():
+        for attribute in getattr(fake, name):
+            assert getattr(real, name)[attribute.name] == attribute
+            dtype_of = f"get_{kind}_attribute_dtype"
+            assert getattr(real, dtype_of)(attribute) == getattr(fake, dtype_of)(attribute)
+        assert hasattr(real, f"{kind}_set_attribute")
+    assert all(real.Epilogue[epilogue.name] == epilogue for epilogue in fake_cublaslt.Epilogue)
+    assert real.matmul_heuristic_result_dtype["algo"].itemsize == 64

@@ -1,0 +1,179 @@
+"""cuBLASLt, CUDA's own matrix products, through nvmath-python: large products of float32, fused with the sum of a bias.
+
+The library thinks in columns. What lies here row by row is to it the transpose, so out = A B is asked for as
+out^T = B^T A^T: our B is its A, our A its B, and nothing moves. Which algorithm to take it is asked once for each
+kind of product, never while a stream is captured, where that may fail; each stream has a workspace of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.backends.cupy.gemm import Product
+from xpnn.errors import BackendError, CaptureError
+
+LARGE = 1 << 26
+"""Multiplications from which on the library serves. They take 2 us and more of a GPU's time: what its better loop saves
+is then more than its slower call costs, and the second launch for an activation. An estimate; no GPU was at hand."""
+WORKSPACE = 32 << 20
+"""Bytes, what NVIDIA advises for Hopper."""
+
+
+ATTRIBUTES = {
+    "matmul_desc": "MatmulDescAttribute",
+    "matrix_layout": "MatrixLayoutAttribute",
+    "matmul_preference": "MatmulPreferenceAttribute",
+}
+"""Where nvmath-python has the names of what a thing of each kind can be told."""
+
+
+class Matrix(NamedTuple):
+    """As the library sees it: column by column, the columns `leading` apart, the products of a batch `apart`."""
+
+    rows: int
+    columns: int
+    leading: int
+    apart: int
+    transposed: bool
+
+
+class Wanted(NamedTuple):
+    """A kind of product. epilogue: DEFAULT, BIAS (added to every row), BGRADA (B of ours, summed over its rows)."""
+
+    a: Matrix
+    b: Matrix
+    out: Matrix
+    batch: int
+    epilogue: str
+    aligned: tuple[int, int, int]
+    """Bytes that the addresses are multiples of."""
+
+
+def serves(product: Product) -> bool:
+    """Is this a product for the library, and is the library there?"""
+    large = product.M * product.N * product.K * product.batch >= LARGE
+    plain = product.dtype == np.float32 and product.outer.length == product.summed.length == 1
+    return large and plain and library(_device()) is not None
+
+
+def _device() -> int:
+    return sys.modules["cupy"].cuda.runtime.getDevice()
+
+
+@cache
+def library(device: int) -> Library | None:
+    """The library on the current GPU, which has this number; None where it or nvmath-python is missing."""
+    try:
+        nvmath, cublas = importlib.import_module("nvmath"), importlib.import_module("nvmath.bindings.cublas")
+        return Library(importlib.import_module("nvmath.bindings.cublasLt"), cublas.ComputeType, nvmath.CudaDataType)
+    except Exception:  # not installed, without its libraries, or without a driver: each raises another
+        return None
+
+
+def wanted(product: Product, a: Any, b: Any, out: Any, epilogue: str) -> Wanted:
+    M, N, K = product[:3]
+    aligned = tuple([min(256, x.data.ptr & -x.data.ptr) for x in (b, a, out)])
+    return Wanted(
+        _matrix((N, K), product.b, product.inner.b),
+        _matrix((K, M), product.a[::-1], product.inner.a),
+        Matrix(N, M, N, M * N, False),
+        product.batch,
+        epilogue,
+        (aligned[0], aligned[1], aligned[2]),
+    )
+
+
+def _matrix(shape: tuple[int, int], strides: tuple[int, int], apart: int) -> Matrix:
+    transposed = strides[0] != 1
+    rows, columns = shape[::-1] if transposed else shape
+    return Matrix(rows, columns, max(rows, strides[0 if transposed else 1]), apart, transposed)
+
+
+class Call:
+    """One product, to be made any number of times. bias: read (BIAS) or written (BGRADA)."""
+
+    def __init__(self, product: Product, a: Any, b: Any, out: Any, bias: Any = None, epilogue: str = "DEFAULT") -> None:
+        found = library(_device())
+        assert found is not None
+        self.library, self.arrays = found, (b, a, out, bias)
+        self.wanted = wanted(product, a, b, out, epilogue)
+
+    def __call__(self) -> None:
+        self.library.run(self.wanted, *self.arrays)
+
+
+class Plan(NamedTuple):
+    """What the library needs to know of a kind of product, by handles and addresses of its own."""
+
+    description: int
+    layouts: tuple[int, int, int]
+    algorithm: np.ndarray
+
+
+class Library:
+    """cuBLASLt on one GPU: its handle, the plans made so far, the workspace of each stream."""
+
+    def __init__(self, lt: Any, arithmetic: Any, types: Any) -> None:
+        self.lt, self.exact, self.float32 = lt, int(arithmetic.COMPUTE_32F), int(types.CUDA_R_32F)
+        self.handle = lt.create()
+        self.plans: dict[Wanted, Plan] = {}
+        self.workspaces: dict[int, Any] = {}
+        self.one, self.zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+
+    def run(self, wanted: Wanted, a: Any, b: Any, out: Any, bias: Any) -> None:
+        cupy = sys.modules["cupy"]
+        stream = cupy.cuda.get_current_stream()
+        plan = self.plans.get(wanted)
+        if plan is None:
+            if stream.is_capturing():
+                raise CaptureError(f"matmul: {wanted} is new while a stream is captured; run the step once before")
+            plan = self.plans[wanted] = self._plan(wanted, bias)
+        if stream.ptr not in self.workspaces:
+            self.workspaces[stream.ptr] = cupy.empty(WORKSPACE, np.uint8)
+        self._point(plan.description, bias)
+        (of_a, of_b, of_out), to = plan.layouts, out.data.ptr
+        operands = (a.data.ptr, of_a, b.data.ptr, of_b, self.zero.ctypes.data, to, of_out, to, of_out)
+        space = self.workspaces[stream.ptr].data.ptr, WORKSPACE
+        algorithm = plan.algorithm.ctypes.data
+        self.lt.matmul(self.handle, plan.description, self.one.ctypes.data, *operands, algorithm, *space, stream.ptr)
+
+    def _plan(self, wanted: Wanted, bias: Any) -> Plan:
+        lt = self.lt
+        description = lt.matmul_desc_create(self.exact, self.float32)
+        self._set("matmul_desc", description, "TRANSA", wanted.a.transposed)
+        self._set("matmul_desc", description, "TRANSB", wanted.b.transposed)
+        self._set("matmul_desc", description, "EPILOGUE", lt.Epilogue[wanted.epilogue])
+        self._point(description, bias)
+        a, b, out = (self._layout(matrix, wanted.batch) for matrix in (wanted.a, wanted.b, wanted.out))
+        preference = lt.matmul_preference_create()
+        self._set("matmul_preference", preference, "MAX_WORKSPACE_BYTES", WORKSPACE)
+        for name, nbytes in zip("ABCD", (*wanted.aligned, wanted.aligned[2]), strict=True):
+            self._set("matmul_preference", preference, f"MIN_ALIGNMENT_{name}_BYTES", nbytes)
+        results, count = np.zeros(1, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
+        into = results.ctypes.data, count.ctypes.data
+        lt.matmul_algo_get_heuristic(self.handle, description, a, b, out, out, preference, 1, *into)
+        lt.matmul_preference_destroy(preference)
+        if not count[0]:
+            raise BackendError(f"matmul: cuBLASLt has no algorithm for {wanted}; uninstall nvmath-python to do without")
+        return Plan(description, (a, b, out), results["algo"].copy())
+
+    def _layout(self, matrix: Matrix, count: int) -> int:
+        layout: int = self.lt.matrix_layout_create(self.float32, matrix.rows, matrix.columns, matrix.leading)
+        self._set("matrix_layout", layout, "BATCH_COUNT", count)
+        self._set("matrix_layout", layout, "STRIDED_BATCH_OFFSET", matrix.apart)
+        return layout
+
+    def _point(self, description: int, bias: Any) -> None:
+        if bias is not None:
+            self._set("matmul_desc", description, "BIAS_POINTER", bias.data.ptr)
+
+    def _set(self, kind: str, handle: int, name: str, value: int) -> None:
+        """An attribute, as the bytes of the type that the library has for it."""
+        attribute = getattr(self.lt, ATTRIBUTES[kind])[name]
+        buffer = np.array([value], getattr(self.lt, f"get_{kind}_attribute_dtype")(attribute))
+        getattr(self.lt, f"{kind}_set_attribute")(handle, attribute, buffer.ctypes.data, buffer.nbytes)
