@@ -21,14 +21,24 @@ def mask(shape, state, rate, place, dtype=np.float32):
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1 - 1e-12])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 1023, 1024, 1025, 4099])
-def test_masks_do_not_depend_on_the_backend(n, rate):
+def test_masks_do_not_depend_on_the_backend(place, n, rate):
     state = np.array([7, 8, 0xFFFFFFFF, 3], np.uint32)
-    masks = [mask((n,), state, rate, place, dtype) for place in ("numpy", "numba") for dtype in ("float32", "float64")]
-    for other in masks:
-        np.testing.assert_array_equal(other, bits(np, state, n) >= threshold(rate))
+    for dtype in ("float32", "float64"):
+        np.testing.assert_array_equal(mask((n,), state, rate, place, dtype), bits(np, state, n) >= threshold(rate))
 
 
-@pytest.mark.parametrize("place", ["numpy", "numba"])
+@pytest.mark.parametrize("start", [1, 2, 4])
+def test_arrays_that_begin_anywhere(place, start):
+    """Kernels move several elements together where they may."""
+    state, values = state_of(5), xpnn.tensor(np.arange(40.0, dtype=np.float32), requires_grad=True)
+    x = values[start:]
+    y = ops.dropout(x, xpnn.tensor(state), 0.5)
+    kept = bits(np, state, 40 - start) >= threshold(0.5)
+    np.testing.assert_array_equal(y.numpy(), 2 * kept * np.arange(start, 40))
+    y.backward(xpnn.tensor(np.arange(60.0, dtype=np.float32))[start : start + y.size])
+    np.testing.assert_array_equal(values.grad.numpy()[start:], 2 * kept * np.arange(start, 40))
+
+
 def test_a_word_equal_to_the_threshold_is_kept(place):
     state = state_of(11)
     word = int(bits(np, state, 5)[4])
