@@ -106,10 +106,7 @@ __global__ void __launch_bounds__(THREADS, 2)
               const T* dvar, const T* plains, const T* slants, int parts, T* dx, T* dgamma, T* dbeta, long long R, int C,
               int width) {
   const Tile t(C, width);
-  Sums<T> all{T(0), T(0)};
-  for (int p = t.lane; p < parts; p += t.lanes)
-    all.plain += plains[p * C + t.c], all.slanted += slants[p * C + t.c];
-  if (parts != 0) all = fold(all, width, Add());
+  const Sums<T> all = fold(parts_of(plains, slants, parts, C, t), width, Add());
   give_back(t, all, x, dy, gamma, mean, factor_of(t, rstd, var, eps), dmean, dvar, dx, dgamma, dbeta, R, C);
 }
 

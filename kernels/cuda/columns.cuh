@@ -83,3 +83,11 @@ struct Add {
     return {a.plain + b.plain, a.slanted + b.slanted};
   }
 };
+
+// What the parts (parts, C) have found, a lane's share of them.
+template <typename T>
+__device__ Sums<T> parts_of(const T* plains, const T* slants, int parts, int C, const Tile& t) {
+  Sums<T> all{T(0), T(0)};
+  for (int p = t.lane; p < parts; p += t.lanes) all.plain += plains[p * C + t.c], all.slanted += slants[p * C + t.c];
+  return all;
+}
