@@ -30,7 +30,8 @@ __global__ void __launch_bounds__(THREADS, 2)
             T* y, long long R, int C, int width) {
   const Tile t(C, width);
   const int part = blockIdx.y, parts = gridDim.y;
-  const auto all = fold(moments_of(x, C, t, share(R, part, parts), share(R, part + 1, parts)), width, Merge());
+  const long long r0 = share(R, part, parts), r1 = share(R, part + 1, parts);
+  const auto all = fold(moments_of(x + t.c, C, t.lane, t.lanes, r0, r1), width, Merge());
   if (parts == 1)
     normalise(t, all.mean, all.spread / T(R), x, gamma, beta, eps, mean, var, kept, rstd, y, R, C);
   else if (t.lane == 0 && t.here)

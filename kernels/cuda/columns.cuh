@@ -51,16 +51,17 @@ struct Merge {
   }
 };
 
-// Of the numbers r0 + lane, + lanes, ... up to r1 of a column. Some at a time, which are loaded together: relative to
-// the first of them and then to their mean, so that a mean far from 0 costs no digits.
+// Of the rows r0 + lane, + lanes, ... up to r1 of the column that begins at x. Some at a time, which are loaded
+// together: relative to the first of them and then to their mean, so that a mean far from 0 costs no digits.
 template <typename T>
-__device__ Moments<T> moments_of(const T* x, int C, const Tile& t, long long r0, long long r1) {
+__device__ Moments<T> moments_of(const T* x, int C, int lane, int lanes, long long r0, long long r1) {
   constexpr int BATCH = 32 / sizeof(T);
   Moments<T> all{T(0), T(0), 0};
-  for (long long r = r0 + t.lane; r < r1; r += BATCH * t.lanes) {
-    const int count = int(min((r1 - r + t.lanes - 1) / t.lanes, (long long)BATCH));
+  for (long long r = r0 + lane; r < r1; r += BATCH * lanes) {
+    const int count = int(min((r1 - r + lanes - 1) / lanes, (long long)BATCH));
+    const T* at = x + r * C;
     T v[BATCH], mean = T(0), spread = T(0);
-    for (int k = 0; k < BATCH; ++k) v[k] = x[(r + (k < count ? k : 0) * t.lanes) * C + t.c];
+    for (int k = 0; k < BATCH; ++k) v[k] = at[(k < count ? k : 0) * (lanes * C)];
     for (int k = 1; k < BATCH; ++k) mean += v[k] - v[0];
     mean /= T(count);
     for (int k = 0; k < BATCH; ++k) {
@@ -88,6 +89,7 @@ struct Add {
 template <typename T>
 __device__ Sums<T> parts_of(const T* plains, const T* slants, int parts, int C, const Tile& t) {
   Sums<T> all{T(0), T(0)};
-  for (int p = t.lane; p < parts; p += t.lanes) all.plain += plains[p * C + t.c], all.slanted += slants[p * C + t.c];
+  for (int p = t.lane; p < parts; p += t.lanes)
+    all.plain += plains[(long long)p * C + t.c], all.slanted += slants[(long long)p * C + t.c];
   return all;
 }

@@ -45,6 +45,10 @@ CASES = [
         ("layer_norm", Case((Arg((R, C)), Arg((C,)), Arg((C,))), {"eps": 1e-5}))
         for R, C in ((5, 300), (1030, 257), (3, 2050))
     ],
+    *[
+        ("group_norm", Case((Arg((N, P, C)), Arg((C,)), Arg((C,))), {"groups": G, "eps": 1e-5}))
+        for N, P, C, G in ((2, 7, 80, 2), (3, 150, 100, 1), (2, 9, 36, 36), (40, 2, 33, 11))
+    ],
 ]
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 THREADS = (512,)
 
 
+def width_of(C: int) -> int:
+    """A power of two that holds so many columns, 32 at the most."""
+    return min(32, 1 << max(C - 1, 0).bit_length())
+
+
 class Tiles:
     """Of a matrix (R, C): how wide a tile is, how many there are, and in how many parts the rows go.
 
@@ -16,7 +21,7 @@ class Tiles:
     def __init__(self, R: int, C: int, most: int = 256) -> None:
         """most: blocks."""
         self.R, self.C = R, C
-        self.width = min(32, 1 << max(C - 1, 0).bit_length())
+        self.width = width_of(C)
         self.tiles = -(-C // self.width)
         lanes = THREADS[0] // self.width
         # Eight rows a thread at the least; every block that needs the sums reads those of all parts.

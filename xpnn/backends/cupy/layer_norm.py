@@ -20,7 +20,7 @@ def _tiles(x):
 
 def _rows(tiles):
     """(team, blocks that do the rows)."""
-    team = TEAMS[tiles.C >= (WIDE // 8 if tiles.R < FEW else WIDE)]
+    team = TEAMS[(WIDE // 8 if tiles.R < FEW else WIDE) <= tiles.C]
     return team, min(max(1, -(-tiles.R // (THREADS[0] // team))), 1 << 16)
 
 
