@@ -46,6 +46,10 @@ CASES = [
         for R, C in ((5, 300), (1030, 257), (3, 2050))
     ],
     *[
+        ("embedding", Case((Arg((V, E)), Arg((P,), "labels", high=high))))
+        for V, E, P, high in ((5, 3, 600, 4), (400, 2, 300, 20), (30, 300, 9, 4))
+    ],
+    *[
         ("group_norm", Case((Arg((N, P, C)), Arg((C,)), Arg((C,))), {"groups": G, "eps": 1e-5}))
         for N, P, C, G in ((2, 7, 80, 2), (3, 150, 100, 1), (2, 9, 36, 36), (40, 2, 33, 11))
     ],
