@@ -36,6 +36,23 @@ CASES = [
     ("subtract", Case((Arg((3, 1, 5, 1)), Arg((3, 4, 1, 2))))),  # four axes that do not merge
     ("subtract", Case((Arg((3, 1, 5, 1, 2)), Arg((1, 4, 1, 2, 1))))),  # five: the reference does it
     ("divide", Case((Arg((6, 3, 7, 5)), Arg((3, 1, 5), "positive")))),
+    (
+        "max_pool2d",
+        Case((Arg((1, 9, 9, 3300), "few"),), {"window": (2, 3), "stride": (1, 1), "padding": ((0, 1), (1, 0))}),
+    ),
+    *[("batch_norm", Case((Arg((R, C)), Arg((C,)), Arg((C,))), {"eps": 1e-5})) for R, C in ((2500, 1), (1100, 40))],
+    *[
+        ("layer_norm", Case((Arg((R, C)), Arg((C,)), Arg((C,))), {"eps": 1e-5}))
+        for R, C in ((5, 300), (1030, 257), (3, 2050))
+    ],
+    *[
+        ("embedding", Case((Arg((V, E)), Arg((P,), "labels", high=high))))
+        for V, E, P, high in ((5, 3, 600, 4), (400, 2, 300, 20), (30, 300, 9, 4))
+    ],
+    *[
+        ("group_norm", Case((Arg((N, P, C)), Arg((C,)), Arg((C,))), {"groups": G, "eps": 1e-5}))
+        for N, P, C, G in ((2, 7, 80, 2), (3, 150, 100, 1), (2, 9, 36, 36), (40, 2, 33, 11))
+    ],
 ]
 
 

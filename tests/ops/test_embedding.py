@@ -7,22 +7,20 @@ import pytest
 
 import xpnn
 from xpnn import nn, ops
-from xpnn.core import backend as backends
 from xpnn.core.op import REGISTRY
+from xpnn.core.tape import apply
 from xpnn.errors import ConfigError, DTypeError, ShapeError
 
-BACKENDS = [place.name for place in backends.usable()[0] if place.name in backends.BUILT_IN]
 TABLE = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
 
 
-@pytest.mark.parametrize("place", BACKENDS)
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
 def test_values_by_hand(place, dtype):
     with xpnn.use(place):
         table = xpnn.tensor(TABLE, requires_grad=True)
         y = ops.embedding(table, xpnn.tensor(np.array([[2, 0, 2]], dtype)))
         assert y.numpy().tolist() == [[[5, 6], [1, 2], [5, 6]]]
-        y.backward(np.array([[[1, 2], [10, 20], [100, 200]]], np.float32))
+        y.backward(xpnn.tensor(np.array([[[1, 2], [10, 20], [100, 200]]], np.float32)))
         assert table.grad.numpy().tolist() == [[10, 20], [0, 0], [101, 202]]
         assert ops.one_hot(xpnn.tensor(np.array([1, 0], dtype)), 3).numpy().tolist() == [[0, 1, 0], [1, 0, 0]]
 
@@ -35,15 +33,18 @@ def test_ids_out_of_range(place, wrong):
             ops.embedding(xpnn.tensor(TABLE), [1, wrong])
         with pytest.raises(ShapeError, match="one_hot: expected ids from 0 to 2"):
             ops.one_hot([0, wrong], 3)
-        # The ops themselves, as a replayed step runs them, make the rows NaN and leave the gradient alone.
-        where, ids = backends.current(), np.array([1, wrong, 2])
-        (y,), _ = where.forward(REGISTRY["embedding"], (TABLE, ids), {})
-        assert np.isnan(y).tolist() == [[False] * 2, [True] * 2, [False] * 2]
-        (y,), _ = where.forward(REGISTRY["one_hot"], (ids,), {"classes": 3, "dtype": "float32"})
-        assert np.isnan(y).tolist() == [[False] * 3, [True] * 3, [False] * 3]
-        table = xpnn.tensor(TABLE, requires_grad=True)
-        y = xpnn.core.tape.apply(REGISTRY["embedding"], table, ids)
-        y.backward(np.ones((3, 2), np.float32))
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 300])
+def test_ids_out_of_range_in_a_replay(place, wrong):
+    """The ops themselves, as a replayed step and a device run them, make the rows NaN and leave the gradient alone."""
+    with xpnn.use(place):
+        table, ids = xpnn.tensor(TABLE, requires_grad=True), xpnn.tensor(np.array([1, wrong, 2]))
+        y = apply(REGISTRY["one_hot"], ids, classes=3, dtype="float32")
+        assert np.isnan(y.numpy()).tolist() == [[False] * 3, [True] * 3, [False] * 3]
+        y = apply(REGISTRY["embedding"], table, ids)
+        assert np.isnan(y.numpy()).tolist() == [[False] * 2, [True] * 2, [False] * 2]
+        y.backward(xpnn.tensor(np.ones((3, 2), np.float32)))
         assert table.grad.numpy().tolist() == [[0, 0], [1, 1], [1, 1]]
 
 
@@ -69,24 +70,22 @@ def test_the_number_of_threads_changes_no_bit():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("place", BACKENDS)
 def test_no_ids(place):
     with xpnn.use(place):
         table = xpnn.tensor(TABLE, requires_grad=True)
-        y = ops.embedding(table, np.zeros((2, 0), np.int64))
+        y = ops.embedding(table, xpnn.tensor(np.zeros((2, 0), np.int64)))
         assert y.shape == (2, 0, 2)
         y.sum().backward()
         assert not table.grad.numpy().any()
 
 
-@pytest.mark.parametrize("place", BACKENDS)
 def test_the_layer(place):
     with xpnn.use(place):
         xpnn.seed(1)
         layer = nn.Embedding(1000, 20)
         assert abs(layer.table.numpy().std() - 1) < 0.05
         ids = np.array([[3, 4, 3]])
-        np.testing.assert_array_equal(layer(ids).numpy(), layer.table.numpy()[ids])
+        np.testing.assert_array_equal(layer(xpnn.tensor(ids)).numpy(), layer.table.numpy()[ids])
 
 
 def test_errors():

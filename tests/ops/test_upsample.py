@@ -9,28 +9,23 @@ import pytest
 
 import xpnn
 from xpnn import ops
-from xpnn.core import backend as backends
 from xpnn.errors import ConfigError, DTypeError, ShapeError
-
-BACKENDS = [place.name for place in backends.usable()[0] if place.name in backends.BUILT_IN]
 
 
 def image(rows):
     return xpnn.tensor(np.array(rows, np.float32)[None, :, :, None], requires_grad=True)
 
 
-@pytest.mark.parametrize("place", BACKENDS)
 def test_values_by_hand(place):
     with xpnn.use(place):
         x = image([[0, 4]])
         assert ops.upsample2d(x, 2).numpy()[0, ..., 0].tolist() == [[0, 0, 4, 4], [0, 0, 4, 4]]
         y = ops.upsample2d(x, (1, 2), "bilinear")
         assert y.numpy().ravel().tolist() == [0, 1, 3, 4]
-        y.backward(np.array([1, 10, 100, 1000], np.float32).reshape(y.shape))
+        y.backward(xpnn.tensor(np.array([1, 10, 100, 1000], np.float32).reshape(y.shape)))
         assert x.grad.numpy().ravel().tolist() == [1 + 7.5 + 25, 2.5 + 75 + 1000]
 
 
-@pytest.mark.parametrize("place", BACKENDS)
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_nan_stays_near(place, mode, factor):
