@@ -25,6 +25,9 @@ gpus = 2
 current = [0]
 """The stack of current devices."""
 
+attributes = {16: 2, 97: 227 << 10}
+"""Two multiprocessors only: what wants more blocks at a time than that takes its other way."""
+
 
 def _raise_or(key, value):
     if key in failure:
@@ -145,4 +148,7 @@ runtime = types.SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDeviceCount=lambda: _raise_or("getDeviceCount", gpus),
     getDevice=lambda: current[-1],
+    cudaDevAttrMultiProcessorCount=16,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+    deviceGetAttribute=lambda attribute, device: attributes[attribute],
 )

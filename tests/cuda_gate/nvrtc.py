@@ -25,13 +25,23 @@ class Use(NamedTuple):
     spilled: int
 
 
+def _in_wheels(pattern: str) -> list[Path]:
+    """What NVIDIA's wheels have installed."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    return sorted(path for folder in folders for path in Path(folder).glob(pattern))
+
+
 @cache
 def library() -> ctypes.CDLL | None:
     """NVRTC from its wheel, or None."""
-    spec = importlib.util.find_spec("nvidia")
-    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
-    found = sorted(path for folder in folders for path in Path(folder).glob("*/lib/libnvrtc.so.*"))
+    found = _in_wheels("*/lib/libnvrtc.so.*")
     return ctypes.CDLL(str(found[0])) if found else None
+
+
+def headers() -> list[str]:
+    """Options for CUDA's own headers, <cooperative_groups.h> and what it needs: CuPy adds its own in their place."""
+    return [f"-I{path}" for path in _in_wheels("*/include")]
 
 
 def version() -> str:
@@ -50,7 +60,7 @@ def compile_for(architecture: str, text: str, names: Sequence[str], options: Seq
     try:
         for name in names:
             _need(nvrtc.nvrtcAddNameExpression(program, name.encode()), name)
-        given = [*options, *ALWAYS, f"-arch={architecture}", "--ptxas-options=-v"]
+        given = [*options, *headers(), *ALWAYS, f"-arch={architecture}", "--ptxas-options=-v"]
         array = (ctypes.c_char_p * len(given))(*[option.encode() for option in given])
         failed = nvrtc.nvrtcCompileProgram(program, len(given), array)
         log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)

@@ -114,7 +114,7 @@ ATTENTION = register(
         infer=_infer,
         forward=_forward,
         backward=_backward,
-        keeps=("q", "k", "v", "lengths"),
+        keeps=("q", "k", "v", "lengths", "out"),
         cost=_cost,
         cases=(
             _case(2, 5, 5, 6, 6, 2, False),

@@ -35,15 +35,21 @@ _CPP = {np.dtype(code): name for name, code in DTYPES.items() if name in (*REAL,
 class Kernel:
     """One instantiation on one GPU: kernel(grid, block, args). Arguments are checked against the C++ signature."""
 
-    __slots__ = ("array_type", "name", "parameters", "raw")
+    __slots__ = ("array_type", "name", "parameters", "raw", "shared_bytes")
 
     def __init__(self, name: str, raw: Any, wanted: tuple[Parameter, ...], array_type: type) -> None:
         self.name, self.raw, self.parameters, self.array_type = name, raw, wanted, array_type
+        self.shared_bytes = 0
 
     def call(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared_bytes: int = 0
     ) -> Callable[[], None]:
-        """The launch, ready to be made any number of times; arguments are checked and converted here, once."""
+        """The launch, ready to be made any number of times; arguments are checked and converted here, once.
+
+        shared_bytes: of dynamic shared memory; CUDA gives more than 48 KB to a kernel that asks for it beforehand.
+        """
+        if shared_bytes > max(48 << 10, self.shared_bytes):
+            self.raw.max_dynamic_shared_size_bytes = self.shared_bytes = shared_bytes
         return partial(
             self.raw, grid, block, fit(self.name, self.parameters, args, self.array_type), shared_mem=shared_bytes
         )
@@ -121,6 +127,14 @@ def blocks(n: int, each: int = 256) -> tuple[int]:
     The number does not depend on the GPU, so that sums are added in the same order on every one.
     """
     return (min(max(1, -(-n // each)), 1024),)
+
+
+def limits() -> tuple[int, int]:
+    """(multiprocessors, bytes of shared memory that a block may ask for) of the current GPU."""
+    runtime = sys.modules["cupy"].cuda.runtime
+    wanted = runtime.cudaDevAttrMultiProcessorCount, runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin
+    count, shared = (runtime.deviceGetAttribute(attribute, runtime.getDevice()) for attribute in wanted)
+    return count, shared
 
 
 def declared() -> list[Source]:
