@@ -7,9 +7,9 @@
 // activation; else bias and activation go out. `spread`: from the small image to the large one. A convolution gathers
 // forward and spreads its gradient, a transposed one the other way round.
 //
-// A block computes 128 pixels (64 in float64) of BN channels: it reads the windows of its pixels, mostly from L1 and L2,
-// and all weights of its channels. From memory come the images and weights, once at best; y goes there, and where the
-// activation is neither none nor relu its slope. Bound by arithmetic from some 16 channels on, by what is written below.
+// A block computes 128 pixels (64 in float64) of BN channels: it reads windows of its pixels, mostly from L1 and L2,
+// and all weights of its channels. From memory come images and weights, once at best; y goes there, and the slope where
+// the activation is neither none nor relu. Bound by arithmetic from some 16 channels on, by what is written below.
 #include "activation.cuh"
 #include "conv.cuh"
 

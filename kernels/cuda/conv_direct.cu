@@ -1,9 +1,10 @@
 // Convolution in groups of few channels (depthwise: of one) and its gradients, sum by sum.
 //
-// A product of matrices would be empty for the most part. Neighbouring threads take neighbouring channels. `direct`, for
-// the sums that conv.cu has, reads image and weights once for each tap, mostly from L1; with one channel a group it is
-// bound by memory. Images have less than 2^32 elements. `direct_weights`, for those that conv_gradient.cu has: a thread sums up ROWS taps of a channel over
-// some of the pixels of a part, from one read of the small image, and a block of them 32 channels.
+// A product of matrices would be empty for the most part. Neighbouring threads take neighbouring channels. `direct`,
+// for the sums that conv.cu has, reads image and weights once for each tap, mostly from L1; with one channel a group it
+// is bound by memory. `direct_weights`, for those that conv_gradient.cu has: a thread sums up ROWS taps of a channel
+// over some of the pixels of a part, from one read of the small image, and a block of them 32 channels. Images have
+// less than 2^32 elements.
 #include "activation.cuh"
 #include "conv.cuh"
 

@@ -4,8 +4,8 @@
 //
 // One of the two images is a gradient, times the derivative of the activation as it is read. `products`: an implicit
 // GEMM whose rows are taps and channels, whose products run over pixels. These are split into parts, so that a few
-// weights fill the GPU too, and `add` adds what came of the parts, in their order. Where the small image is the gradient
-// one more row, of ones, is the gradient of the bias.
+// weights fill the GPU too, and `add` adds what came of the parts, in their order. Where the small image is the
+// gradient one more row, of ones, is the gradient of the bias.
 //
 // Reads each image once for BM rows and BN columns of dw: bound by arithmetic, with few channels by L2. The tile of
 // 16 x 32 is for windows on few channels, where one of 64 x 64 would be empty for the most part.
