@@ -4,8 +4,8 @@
 //   M   out = A B         |    SLICES x DEPTH of K from A and B, one step ahead, in registers; from shared memory a
 //   +---------------------+    thread then adds up EACH x EACH sums, of its slice of K.
 //
-// A large tile reads every number SIDE / EACH times less often from shared memory and N / SIDE times less often from L2;
-// a small one makes many blocks of few results, in which four slices of the threads share K. Sums are added slice by
+// A number of A is read N / SIDE times from L2, and SIDE / EACH times from shared memory for EACH x EACH sums: a large tile
+// reads less; a small one makes many blocks of few results, in which four slices of threads share K. Sums go slice by
 // slice, so that the order depends on sizes only. What multiplies is one class: Fma on CUDA cores.
 #pragma once
 #include "common.cuh"
