@@ -73,7 +73,9 @@ def _bind(code, mean=False):
         return made([first, _launch("values", code, parts, outs[0], parts.shape, (0,), count, 1)])
 
     def backward(dins, douts, kept, *, axis, keepdims, work):
-        dx, lengths, strides, after = dins[0], [], [], 1
+        dx, after = dins[0], 1
+        lengths: list[int] = []
+        strides: list[int] = []
         for n, reduced in reversed(_axes(dins[0].shape, axis)):
             lengths.insert(0, n)
             strides.insert(0, 0 if reduced else after)
