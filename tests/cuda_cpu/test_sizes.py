@@ -46,6 +46,18 @@ CASES = [
         for R, C in ((5, 300), (1030, 257), (3, 2050))
     ],
     *[
+        (name, Case((Arg(shape, "apart"),), {"axis": axis, "keepdims": False}))
+        for name, shape, axis in (
+            ("sum", (40, 1000), (0, 1)),
+            ("mean", (3000, 5), (0,)),
+            ("max", (5, 2, 3000), (0, 2)),
+            ("min", (3, 700, 2, 41), (1, 3)),
+            ("mean", (2, 3, 2, 3, 2), (0, 2, 4)),  # too many axes: the reference does it
+        )
+    ],
+    ("argmax", Case((Arg((7, 700), "few"),), {"axis": 1})),
+    ("argmin", Case((Arg((70, 40), "few"),), {"axis": 0})),
+    *[
         ("embedding", Case((Arg((V, E)), Arg((P,), "labels", high=high))))
         for V, E, P, high in ((5, 3, 600, 4), (400, 2, 300, 20), (30, 300, 9, 4))
     ],
