@@ -14,6 +14,7 @@ _spec = importlib.util.spec_from_file_location("fake_streams", Path(__file__).wi
 streams = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(streams)
 Stream, MemoryPool, using_allocator = streams.Stream, streams.MemoryPool, streams.using_allocator
+get_current_stream = streams.current
 
 transfers: list[str] = []
 """Copies and waits in their order: "h2d", "d2h", "wait"."""
@@ -65,23 +66,6 @@ class Device:
     def synchronize(self):
         streams.refuse("waiting")
         transfers.append("wait")
-
-
-class Stream:
-    """The null stream. A test may set `capturing`."""
-
-    ptr = 0
-    capturing = False
-
-    def is_capturing(self):
-        return self.capturing
-
-
-_stream = Stream()
-
-
-def get_current_stream():
-    return _stream
 
 
 allocated: dict[int, int] = {}

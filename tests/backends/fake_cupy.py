@@ -98,7 +98,7 @@ class ndarray:
     @property
     def data(self):
         """The address, which libraries are given."""
-        address = _owned(self).__array_interface__["data"][0]
+        address = self._host.__array_interface__["data"][0]
         cuda.allocated[address] = self.nbytes
         return types.SimpleNamespace(ptr=address)
 
@@ -111,7 +111,6 @@ class ndarray:
     flags = property(lambda self: self._host.flags)
     itemsize = property(lambda self: self._host.itemsize)
     device = property(lambda self: cuda.Device(self._gpu))
-    data = property(lambda self: types.SimpleNamespace(ptr=self._host.__array_interface__["data"][0]))
     T = property(lambda self: self._view(self._host.T))
 
     def __len__(self):

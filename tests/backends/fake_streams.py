@@ -38,20 +38,41 @@ def launched(run):
         run()
 
 
+class Null:
+    """The legacy stream. A test may set `capturing`."""
+
+    ptr = 0
+    capturing = False
+
+    def is_capturing(self):
+        return self.capturing
+
+
+_stack = [Null()]
+"""The streams that are current, one inside the other."""
+
+
+def current():
+    return _stack[-1]
+
+
 class Stream:
     def __init__(self, null=False, non_blocking=False):
         assert non_blocking, "the legacy stream, and what waits for it, cannot be captured"
-        self._inside = False
+        self.ptr = id(self)
+
+    def is_capturing(self):
+        return bool(captures)
 
     def __enter__(self):
-        self._inside = True
+        _stack.append(self)
         return self
 
     def __exit__(self, *_):
-        self._inside = False
+        _stack.pop()
 
     def begin_capture(self, mode=None):
-        assert self._inside, "what is captured goes to the current stream"
+        assert current() is self, "what is captured goes to the current stream"
         if "begin" in failure:
             raise failure["begin"]
         captures.append([])

@@ -98,10 +98,10 @@ def test_addresses_are_as_aligned_as_promised(lt, cupy):
 
 
 def test_a_capture_meets_only_what_was_made_before(lt, cupy):
-    with cupy.cuda.Device(1), mock.patch.object(cupy.cuda.Stream, "capturing", True):
+    with cupy.cuda.Device(1), mock.patch.object(cupy.cuda.streams.Null, "capturing", True):
         with pytest.raises(CaptureError, match="new while a stream is captured"):
             blas.Call(*product_of(cupy))()
-        with mock.patch.object(cupy.cuda.Stream, "capturing", False):
+        with mock.patch.object(cupy.cuda.streams.Null, "capturing", False):
             known = product_of(cupy)
             blas.Call(*known)()
         blas.Call(*known)()
@@ -112,7 +112,7 @@ def test_each_stream_has_its_workspace(lt, cupy):
     with cupy.cuda.Device(1):
         product = product_of(cupy)
         for ptr in (0, 7, 7):
-            with mock.patch.object(cupy.cuda.Stream, "ptr", ptr):
+            with mock.patch.object(cupy.cuda.streams.Null, "ptr", ptr):
                 blas.Call(*product)()
     assert list(blas.library(1).workspaces) == [0, 7]
 
