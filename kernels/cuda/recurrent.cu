@@ -22,14 +22,14 @@ __global__ void __launch_bounds__(256, 2) inputs(const T* x, const T* w, const T
       const long long length = lengths[n];
       inside[n] = int(length < 0 ? 0 : length < steps ? length : steps);
     }
-  const int rows = N * steps;
-  tile_product<T, true, false>(
-      blockIdx.x * TILE, blockIdx.y * TILE, 0, I,
-      [=](int row, int k) { return row < rows ? x[(long long)row * I + k] : T(0); },
-      [=](int column, int k) { return column < columns ? w[(long long)k * columns + column] : T(0); },
-      [=](int row, int column, T sum) {
-        if (row < rows && column < columns) z[(long long)row * columns + column] = sum + b[column];
-      });
+  const int rows = N * steps, m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE;
+  T sums[4][4] = {};
+  tile_product<true, false>(
+      m0, n0, 0, I, [=](int row, int k) { return row < rows ? x[(long long)row * I + k] : T(0); },
+      [=](int column, int k) { return column < columns ? w[(long long)k * columns + column] : T(0); }, sums);
+  tile_each(m0, n0, sums, [=](int row, int column, T sum) {
+    if (row < rows && column < columns) z[(long long)row * columns + column] = sum + b[column];
+  });
 }
 
 template <typename T, typename Cell>
@@ -56,13 +56,14 @@ __global__ void __launch_bounds__(256, 2)
 
 template <typename T>
 __global__ void __launch_bounds__(256, 2) inputs_back(const T* dz, const T* w, T* dx, int rows, int I, int columns) {
-  tile_product<T, true, true>(
-      blockIdx.x * TILE, blockIdx.y * TILE, 0, columns,
-      [=](int row, int k) { return row < rows ? dz[(long long)row * columns + k] : T(0); },
-      [=](int i, int k) { return i < I ? w[(long long)i * columns + k] : T(0); },
-      [=](int row, int i, T sum) {
-        if (row < rows && i < I) dx[(long long)row * I + i] = sum;
-      });
+  const int m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE;
+  T sums[4][4] = {};
+  tile_product<true, true>(
+      m0, n0, 0, columns, [=](int row, int k) { return row < rows ? dz[(long long)row * columns + k] : T(0); },
+      [=](int i, int k) { return i < I ? w[(long long)i * columns + k] : T(0); }, sums);
+  tile_each(m0, n0, sums, [=](int row, int i, T sum) {
+    if (row < rows && i < I) dx[(long long)row * I + i] = sum;
+  });
 }
 
 // The rows of both products one under another: I of dw, db, H of du and, of the GRU, dbn.
@@ -89,10 +90,12 @@ __global__ void __launch_bounds__(256, 2)
   const Gradients<T> to{dw, db, du, dbn, I, H, columns};
   const int all = N * steps, of_x = (by_x + TILE - 1) / TILE, tile = blockIdx.y;
   const int k0 = blockIdx.z * each, k1 = k0 + each < all ? k0 + each : all;
-  const int start = tile < of_x ? 0 : by_x - of_x * TILE, end = tile < of_x ? by_x : height;
+  const int m0 = tile < of_x ? tile * TILE : by_x + (tile - of_x) * TILE, end = tile < of_x ? by_x : height;
+  const int n0 = blockIdx.x * TILE;
   const T* right = tile < of_x ? dz : dp;
-  tile_product<T, false, false>(
-      start + tile * TILE, blockIdx.x * TILE, k0, k1,
+  T sums[4][4] = {};
+  tile_product<false, false>(
+      m0, n0, k0, k1,
       [=](int m, int k) {
         if (m >= end) return T(0);
         if (m == I || m > I + H) return T(1);
@@ -102,12 +105,12 @@ __global__ void __launch_bounds__(256, 2)
         const long long before = q.row(n, s - 1), j = m - I - 1;
         return before < 0 ? h0[(long long)n * H + j] : y[before * H + j];
       },
-      [=](int column, int k) { return column < columns ? right[(long long)k * columns + column] : T(0); },
-      [=](int m, int column, T sum) {
-        if (m >= end || column >= columns) return;
-        if (parts) parts[((long long)blockIdx.z * height + m) * columns + column] = sum;
-        else to.put(m, column, sum);
-      });
+      [=](int column, int k) { return column < columns ? right[(long long)k * columns + column] : T(0); }, sums);
+  tile_each(m0, n0, sums, [=](int m, int column, T sum) {
+    if (m >= end || column >= columns) return;
+    if (parts) parts[((long long)blockIdx.z * height + m) * columns + column] = sum;
+    else to.put(m, column, sum);
+  });
 }
 
 template <typename T>

@@ -16,7 +16,14 @@ def entropy(rows, C, target, reduction, smoothing=0.1):
     return Case((Arg((rows, C)), kind), {"label_smoothing": smoothing, "reduction": reduction})
 
 
+def attention(N, T, S, E, V, causal, lengths):
+    more = (Arg((N,), "labels", S + 1),) if lengths else ()
+    return Case((Arg((N, T, E)), Arg((N, S, E)), Arg((N, S, V)), *more), {"heads": 1, "causal": causal, "scale": 0.1})
+
+
 CASES = [
+    ("attention", attention(1, 3, 70, 65, 3, True, False)),  # more features than a tile
+    ("attention", attention(2, 66, 2, 2, 67, False, True)),
     *[(name, Case((Arg(shape),))) for name in ("softmax", "log_softmax") for shape in ((3, 1500), (1, 1024), (40, 1))],
     *[
         ("cross_entropy", entropy(rows, C, target, reduction))

@@ -114,7 +114,7 @@ ATTENTION = register(
         infer=_infer,
         forward=_forward,
         backward=_backward,
-        keeps=("q", "k", "v", "lengths"),
+        keeps=("q", "k", "v", "lengths", "out"),
         cost=_cost,
         cases=(
             _case(2, 5, 5, 6, 6, 2, False),
@@ -142,7 +142,7 @@ def attention(
                        decoded against all keys so far
     There is no mask (T, S) beside these: moving and keeping such a matrix is what a fused op spares. A query that sees
     nothing gives 0, and what is not seen has a gradient of 0 and no say. Padding has none even where it is NaN; a NaN
-    or infinity that `causal` hides has none in the reference, but on Numba it may make NaN of earlier queries of the
+    or infinity that `causal` hides has none in the reference, but in kernels it may make NaN of earlier queries of the
     same block of up to 64, and of gradients there (0 NaN is NaN). Backward, with dp = dy v^T and
     ds = scale p (dp - sum over s of p dp):
         dq = ds k      dk = ds^T q      dv = p^T dy
