@@ -55,7 +55,7 @@ template <typename T, typename L>
 __global__ void __launch_bounds__(256, 2)
     forward(const T* q, const T* k, const T* v, const L* lengths, int* ends, T* y, T* logs, int queries, int S, int D, int V,
             int heads, int causal, T scale) {
-  __shared__ T p[TILE * TILE_PITCH];
+  __shared__ T p[TILE * TILE_PITCH];  // written between barriers of the products before and after
   const int tiles = (queries + TILE - 1) / TILE, t0 = blockIdx.x % tiles * TILE, h = blockIdx.x / tiles % heads;
   const int n = blockIdx.x / tiles / heads, n0 = blockIdx.y * TILE;
   const long long length = lengths ? (long long)lengths[n] : S;
@@ -67,7 +67,6 @@ __global__ void __launch_bounds__(256, 2)
   for (int s0 = 0, end = seen.last(t0 + TILE - 1); s0 < end; s0 += TILE) {
     T z[4][4] = {};
     tile_product<true, true>(t0, s0, 0, D, qs, ks, z);
-    __syncthreads();  // everyone has read p
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const T before = top[i];
@@ -129,14 +128,14 @@ __global__ void __launch_bounds__(256, 2)
   const Head<T> right = WHAT == DQ ? ks : WHAT == DK ? qs : ds;
   const int start = WHAT == DQ ? 0 : seen.first(m0);
   const int end = WHAT == DQ ? seen.last(m0 + TILE - 1) : m0 < seen.end ? queries : 0;
+  logs += (long long)n * queries * heads + h, inner += (long long)n * queries * heads + h;
   T sums[4][4] = {};
   for (int n0 = start; n0 < end; n0 += TILE) {
     T z[4][4] = {};
     tile_product<true, true>(m0, n0, 0, D, WHAT == DQ ? qs : ks, WHAT == DQ ? ks : qs, z);
-    __syncthreads();  // everyone has read p
     tile_each(m0, n0, z, [&](int row, int column, T& score) {
       const int t = WHAT == DQ ? row : column, s = WHAT == DQ ? column : row;
-      const T weight = seen(t, s) ? exp(score * scale - logs[((long long)n * queries + t) * heads + h]) : T(0);
+      const T weight = seen(t, s) ? exp(score * scale - logs[t * heads]) : T(0);
       p[(row - m0) * TILE_PITCH + column - n0] = weight, score = T(0);
     });
     if (WHAT != DV) {
@@ -144,7 +143,7 @@ __global__ void __launch_bounds__(256, 2)
       tile_each(m0, n0, z, [&](int row, int column, T dweight) {
         const int t = WHAT == DQ ? row : column, s = WHAT == DQ ? column : row;
         T& weight = p[(row - m0) * TILE_PITCH + column - n0];
-        weight = seen(t, s) ? weight * (dweight - inner[((long long)n * queries + t) * heads + h]) * scale : T(0);
+        weight = seen(t, s) ? weight * (dweight - inner[t * heads]) * scale : T(0);
       });
     }
     __syncthreads();

@@ -44,7 +44,7 @@ __device__ void tile_product(int m0, int n0, int k0, int k1, A a, B b, T (&sums)
       right[tile_k<DEPTH, B_BY_K>(i) * TILE_PITCH + tile_m<DEPTH, B_BY_K>(i)] = next_b[i];
     }
     __syncthreads();
-#pragma unroll(sizeof(T) == 4 ? 8 : 1)  // registers are short in float64
+#pragma unroll(sizeof(T) == 4 ? 4 : 1)  // registers are short in float64
     for (int j = 0; j < DEPTH; ++j) {
       const Quad<T> x = *reinterpret_cast<const Quad<T>*>(left + j * TILE_PITCH + tile_row());
       const Quad<T> y = *reinterpret_cast<const Quad<T>*>(right + j * TILE_PITCH + tile_column());

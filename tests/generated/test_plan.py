@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,9 @@ def test_replays_are_the_op_itself(op, case, place, dtype):
             total.backward()
         return outs, [leaves[i].grad for i in variables]
 
+    if place.override(op) is None or place.override(op).backward is None:
+        # Array code may call what CUDA does not capture (products of CuPy's own); that is said, and goes step by step.
+        warnings.filterwarnings("ignore", "xpnn: on .* launch by launch")
     captured = xpnn.capture(step)
     for k in range(4):
         for leaf, value in zip(leaves, values, strict=True):
