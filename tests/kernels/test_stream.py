@@ -59,7 +59,7 @@ def test_past_a_cache_that_strangers_use(shape, skip, touched, answer, monkeypat
     assert cache.past(lines(shape, "float32", skip), touched) is answer
 
 
-def test_a_cache_of_our_own_is_used_whole(monkeypatch):
+def test_a_cache_of_our_own_is_used(monkeypatch):
     monkeypatch.setattr(cache, "usable", cache.last)
     y = lines((4, 32), "float32")
     assert not cache.past(y, cache.last())
@@ -78,7 +78,7 @@ def test_the_cache_is_tried_once_and_only_for_what_is_large(monkeypatch):
         once = len(tried)
         cache.past(y, LEAST + 1)
         assert len(tried) == once == 2 * tried.count(True) > 0
-        assert cache.usable() in (cache.last(), LEAST)
+        assert cache.usable() in (cache.last() // 4 * 3, LEAST)
     finally:
         cache.usable.cache_clear()
 
