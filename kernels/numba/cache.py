@@ -46,7 +46,7 @@ def last() -> int:
 
 @cache
 def usable() -> int:
-    """Bytes of the last cache that stay in it: three quarters, if to write half of it is faster than to write past it."""
+    """Bytes of the last cache that stay in it: three quarters, if writing half of it is faster than writing past it."""
     x, y = (aligned(last() // 4) for _ in range(2))
     x[:], y[:] = 1, 1
     took: dict[bool, list[float]] = {False: [], True: []}
