@@ -23,8 +23,7 @@ failure: dict[str, Exception] = {}
 """What to raise from "getDeviceCount", "nvrtc", "matmul" or "compile"."""
 
 gpus = 2
-current = [0]
-"""The stack of current devices."""
+current = streams.gpus
 
 attributes = {16: 2, 97: 227 << 10}
 """Two multiprocessors only: what wants more blocks at a time than that takes its other way."""

@@ -8,6 +8,8 @@ captures: list[list] = []
 """What is being written down, if anything: [what to do again, ...]."""
 pools: list[object] = []
 """The allocators in use, the last one first asked."""
+gpus = [0]
+"""The stack of current devices."""
 graphs: list[Graph] = []
 """Every graph that was made: the test's window."""
 failure: dict[str, Exception] = {}
@@ -86,11 +88,12 @@ class Stream:
 
 class Graph:
     def __init__(self, runs):
-        self.runs, self.launches = runs, 0
+        self.runs, self.launches, self.gpu = runs, 0, gpus[-1]
         graphs.append(self)
 
     def launch(self, stream=None):
         assert not captures
+        assert gpus[-1] == self.gpu, "a graph of another GPU than the current one"
         self.launches += 1
         for run in self.runs:
             run()
