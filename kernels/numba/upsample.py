@@ -16,13 +16,13 @@ from xpnn_kernels.numba.split import on_threads
 zeros = simd.zeros(1, 1)
 
 
-@kernel
+@kernel(fastmath={"contract"})  # a true quotient: a product with 1 / factor leaves shares that should be 0
 def _place(o, factor, size):
     """Where the new pixel o lies between the old ones."""
     return min(max((o + 0.5) / factor - 0.5, 0.0), size - 1.0)
 
 
-@kernel
+@kernel(fastmath={"contract"})
 def _neighbours(o, factor, size):
     """The old pixels that the new pixel o lies between, and how far from the first of them (one pixel is 1)."""
     s = _place(o, factor, size)
