@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.backends.cupy.module import INTEGER, REAL, Source
+from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source
 from xpnn.core.contract import Override, floating, made
 from xpnn.core.op import Spec
 
@@ -14,7 +14,7 @@ TILE = 64
 
 def _guard(specs, attrs):
     """There is something to attend, and lengths are of a type that kernels read."""
-    known = len(specs) == 3 or specs[3].dtype.name in ("int32", "int64", "uint8")
+    known = len(specs) == 3 or specs[3].dtype in INTEGER_DTYPES
     return floating(specs, attrs) and known and all([spec.size for spec in specs])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.backends.cupy.module import INTEGER, REAL, Source, blocks
+from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source, blocks
 from xpnn.core.contract import Override, floating, made
 
 IDS = (REAL, INTEGER)
@@ -38,7 +38,7 @@ def _one_hot(outs, saved, ids, *, classes, dtype):
 
 
 def _named(ids):
-    return ids.dtype.name in ("uint8", "int32", "int64") and ids.size < 1 << 31
+    return ids.dtype in INTEGER_DTYPES and ids.size < 1 << 31
 
 
 OVERRIDES = {

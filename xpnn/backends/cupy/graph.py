@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """One call instead of many; `nodes` says of how many."""
+    """One call instead of many. It keeps them, and with them the arrays whose addresses it has."""
 
-    __slots__ = ("backend", "calls", "graph", "nodes", "pool")
+    __slots__ = ("backend", "calls", "graph", "pool")
 
     def __init__(self, backend: CupyBackend, calls: Sequence[Callable[[], Any]]) -> None:
         cuda = backend.cupy.cuda
-        self.backend, self.calls, self.nodes = backend, tuple(calls), len(calls)
+        self.backend, self.calls = backend, tuple(calls)
         self.pool = cuda.MemoryPool()
         stream = cuda.Stream(non_blocking=True)  # the legacy stream cannot be captured
         with stream, cuda.using_allocator(self.pool.malloc):

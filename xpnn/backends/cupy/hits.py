@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.backends.cupy.module import INTEGER, REAL, Source
+from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source
 from xpnn.core.contract import Override, made
 
 SOURCE = Source("hits", {"hits": (REAL, INTEGER)})
@@ -14,7 +14,7 @@ def _hits(outs, saved, scores, labels):
 
 
 def _guard(specs, attrs):
-    return specs[0].dtype.char in "fd" and specs[1].dtype.name in ("int32", "int64", "uint8")
+    return specs[0].dtype.char in "fd" and specs[1].dtype in INTEGER_DTYPES
 
 
 OVERRIDES = {"hits": Override(_hits, guard=_guard)}

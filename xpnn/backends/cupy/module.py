@@ -25,10 +25,9 @@ from xpnn.backends.cupy.signature import DTYPES, Parameter, fit, parameters
 from xpnn.errors import BackendError
 
 STANDARD = ("-std=c++17",)
-
-
 REAL = ("float", "double")
 INTEGER = ("int", "long long", "unsigned char")
+INTEGER_DTYPES = tuple(np.dtype(DTYPES[name]) for name in INTEGER)
 _CPP = {np.dtype(code): name for name, code in DTYPES.items() if name in (*REAL, *INTEGER, "bool")}
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.backends.cupy.module import INTEGER, REAL, Source, blocks, limits
+from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source, blocks, limits
 from xpnn.core.contract import floating
 from xpnn.core.op import Array, Spec
 
@@ -48,7 +48,7 @@ def guard(specs, attrs):
     """Every array has elements, rows are counted by an int, lengths are of a type that kernels read."""
     N, T, _ = specs[0].shape
     lengths = specs[-1].dtype
-    known = lengths.kind == "f" or lengths.name in ("int32", "int64", "uint8")
+    known = lengths.kind == "f" or lengths in INTEGER_DTYPES
     return floating(specs, attrs) and known and all([spec.size for spec in specs]) and N * T < 1 << 30
 
 

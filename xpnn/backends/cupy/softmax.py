@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.backends.cupy.module import INTEGER, REAL, Source
+from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source
 from xpnn.core.contract import Override, floating, made
 from xpnn.core.op import Spec
 
@@ -59,7 +59,7 @@ def _scale(samples, reduction):
 
 
 def _guard(specs, attrs):
-    return floating(specs, attrs) and (specs[1].dtype.kind == "f" or specs[1].dtype.name in ("int32", "int64", "uint8"))
+    return floating(specs, attrs) and (specs[1].dtype.kind == "f" or specs[1].dtype in INTEGER_DTYPES)
 
 
 def _saved(logits, target, *, label_smoothing, reduction):
