@@ -27,6 +27,7 @@ _spec = importlib.util.spec_from_file_location("cupy.cuda", Path(__file__).with_
 cuda = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(cuda)
 streams = cuda.streams
+ALIGNMENT = 512  # bytes
 transfers, failure, memory, _stack = cuda.transfers, cuda.failure, cuda.memory.left, cuda.current
 
 
@@ -47,7 +48,16 @@ def _allocate(host):
         raise cuda.memory.OutOfMemoryError(
             f"Out of memory allocating {host.nbytes:,} bytes (allocated so far: {used:,} bytes)."
         )
-    return host
+    return _aligned(host) if host.flags.owndata and host.flags.c_contiguous else host
+
+
+def _aligned(host):
+    """The array at an address as CuPy's pool gives them: NumPy's come at any multiple of 16."""
+    raw = np.empty(host.nbytes + ALIGNMENT, np.uint8)
+    start = -raw.__array_interface__["data"][0] % ALIGNMENT
+    array = raw[start : start + host.nbytes].view(host.dtype).reshape(host.shape)
+    np.copyto(array, host)
+    return array
 
 
 def _wrap(host):
