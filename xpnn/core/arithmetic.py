@@ -162,6 +162,7 @@ def _unary(name: str, function: Callable, derivative: Callable, kind: str) -> Op
             updates=("x",),
             cost=elementwise_cost(1),
             cases=(Case((Arg((3, 5), kind),)), Case((Arg((), kind),))),
+            large=(Case((Arg((1024, 1024), kind),)),),
         )
     )
 
@@ -193,6 +194,7 @@ def _binary(name: str, function: Callable, by_x: Callable, by_y: Callable, kind:
             updates=("x",),
             cost=elementwise_cost(1),
             cases=tuple(Case((Arg(a, kind), Arg(b, kind))) for a, b in pairs),
+            large=tuple(Case((Arg((1024, 1024), kind), Arg(b, kind))) for b in ((1024, 1024), (1024,))),
         )
     )
 
@@ -210,6 +212,7 @@ def _comparison(name: str, function: Callable) -> Op:
             forward=lambda xp, x, y: ((function(xp, x, y),), ()),
             cost=elementwise_cost(1),
             cases=(Case((Arg((3, 5), "few"), Arg((5,), "few"))),),
+            large=(Case((Arg((1024, 1024), "few"), Arg((1024, 1024), "few"))),),
         )
     )
 

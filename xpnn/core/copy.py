@@ -21,6 +21,7 @@ COPY = register(
         forward=lambda xp, into, x: ((xp.astype(x, into.dtype),), ()),
         cost=elementwise_cost(0),
         cases=(Case((Arg((3, 5)), Arg((3, 5)))),),
+        large=(Case((Arg((1024, 1024)), Arg((1024, 1024)))),),
         updates=("into",),
     )
 )

@@ -36,6 +36,7 @@ GATHER = register(
             Case((Arg((7, 2, 3), "pixels"), Arg((4,), "labels", high=7), Arg(()), Arg(()))),
             Case((Arg((7, 5)), Arg((9,), "labels", high=7), Arg(()), Arg(()))),
         ),
+        large=(Case((Arg((8192, 28, 28, 1), "pixels"), Arg((512,), "labels", high=8192), Arg(()), Arg(()))),),
     )
 )
 """out[n] = data[indices[n]] * scale + shift: data (rows, ...) of any dtype, out in the dtype of scale."""

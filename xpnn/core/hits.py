@@ -37,6 +37,7 @@ HITS = register(
             Case((Arg((5, 3), "few"), Arg((5,), "labels", high=3))),
             Case((Arg((4, 1)), Arg((4,), "labels", high=2))),
         ),
+        large=(Case((Arg((4096, 10)), Arg((4096,), "labels", high=10))),),
     )
 )
 """The number of rows of scores (N, C) whose (first) largest is at the label (N,); a row with NaN never counts."""

@@ -41,5 +41,6 @@ MATMUL = register(
             Case((Arg((2, 3, 4)), Arg((4, 5)))),
             Case((Arg((2, 1, 3, 4)), Arg((3, 4, 2)))),
         ),
+        large=(Case((Arg((512, 512)), Arg((512, 512)))), Case((Arg((64, 64, 64)), Arg((64, 64, 64))))),
     )
 )

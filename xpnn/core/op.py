@@ -79,7 +79,7 @@ class Arg:
 
 @dataclass(frozen=True)
 class Case:
-    """One sample call of an op: the generated tests and benchmarks run every one on every backend and dtype."""
+    """One call of an op. The generated tests run every sample on every backend and dtype, benchmarks the large ones."""
 
     args: tuple[Arg, ...]
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +108,8 @@ class Op:
     forward: Callable[..., tuple[tuple[Array, ...], tuple[Array, ...]]]
     cost: Callable[..., Cost]
     cases: tuple[Case, ...]
+    large: tuple[Case, ...]
+    """Calls of the sizes at which the op costs time: what the benchmark suite measures."""
     backward: Callable[..., Sequence[Array | None]] | None = None
     """None: the op has no gradient (comparisons, updates)."""
     keeps: tuple[str, ...] = ()

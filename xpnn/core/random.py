@@ -60,6 +60,7 @@ ADVANCE = register(
         forward=_advance_forward,
         cost=lambda state: Cost(4, 2 * state.nbytes),
         cases=(Case((Arg((4,), "state"),)),),
+        large=(Case((Arg((4,), "state"),)),),  # of one size alone
         updates=("state",),
     )
 )

@@ -96,6 +96,7 @@ def _reduction(name, function, backward, keeps=(), kind="normal"):
             keeps=keeps,
             cost=elementwise_cost(1),
             cases=tuple(Case((Arg(shape, kind),), {"axis": a, "keepdims": k}) for shape, a, k in _CASES),
+            large=tuple(Case((Arg((1024, 1024), kind),), {"axis": (a,), "keepdims": False}) for a in (0, 1)),
         )
     )
 
@@ -114,6 +115,7 @@ def _position(name, function):
             forward=lambda xp, x, axis: ((function(xp, x, axis),), ()),
             cost=elementwise_cost(1),
             cases=(Case((Arg((3, 5), "apart"),), {"axis": 1}), Case((Arg((3, 5), "apart"),), {"axis": 0})),
+            large=(Case((Arg((1024, 1024), "apart"),), {"axis": 1}),),
         )
     )
 

@@ -38,6 +38,7 @@ WHERE = register(
             Case((Arg((3, 5), "bool"), Arg((3, 5)), Arg((3, 5)))),
             Case((Arg((3, 1), "bool"), Arg((5,)), Arg(()))),
         ),
+        large=(Case((Arg((1024, 1024), "bool"), Arg((1024, 1024)), Arg((1024, 1024)))),),
     )
 )
 
@@ -77,5 +78,6 @@ CLIP = register(
             Case((Arg((3, 5), "apart"),), {"low": -0.25, "high": 0.55}),
             Case((Arg((3, 5), "apart"),), {"low": None, "high": 0.55}),
         ),
+        large=(Case((Arg((1024, 1024), "apart"),), {"low": -0.25, "high": 0.55}),),
     )
 )

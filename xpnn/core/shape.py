@@ -38,6 +38,7 @@ RESHAPE = register(
         backward=lambda xp, wanted, douts, kept, shape: (xp.reshape(douts[0], kept.specs[0].shape),),
         cost=lambda x, shape: Cost(0, 0),
         cases=(Case((Arg((3, 4)),), {"shape": (2, 6)}), Case((Arg((2, 3, 4)),), {"shape": (2, 12)})),
+        large=(Case((Arg((64, 12, 12, 64)),), {"shape": (64, 9216)}),),
         view=True,
     )
 )
@@ -62,6 +63,7 @@ TRANSPOSE = register(
         ),
         cost=_move_cost,
         cases=(Case((Arg((3, 4)),), {"axes": (1, 0)}), Case((Arg((2, 3, 4)),), {"axes": (2, 0, 1)})),
+        large=(Case((Arg((64, 128, 128)),), {"axes": (1, 0, 2)}),),
         view=True,
     )
 )
@@ -125,6 +127,7 @@ INDEX = register(
             Case((Arg((4, 5)),), {"key": (Ellipsis, ("slice", None, None, 2))}),
             Case((Arg((4, 5)),), {"key": (1, None, ("slice", 4, 0, -2))}),
         ),
+        large=(Case((Arg((64, 128, 128)),), {"key": (("slice", None, None, None), -1)}),),
         view=True,
     )
 )
@@ -171,6 +174,7 @@ TAKE = register(
             Case((Arg((4, 5)), Arg((6,), "labels", high=4)), {"axis": 0}),
             Case((Arg((2, 4, 3)), Arg((3,), "labels", high=4)), {"axis": 1}),
         ),
+        large=(Case((Arg((8192, 128)), Arg((4096,), "labels", high=8192)), {"axis": 0}),),
     )
 )
 
@@ -209,6 +213,7 @@ CONCAT = register(
             Case((Arg((2, 3)), Arg((2, 4)), Arg((2, 1))), {"axis": 1}),
             Case((Arg((2, 3)), Arg((1, 3))), {"axis": 0}),
         ),
+        large=(Case((Arg((1024, 512)), Arg((1024, 512))), {"axis": 1}),),
     )
 )
 
@@ -223,5 +228,6 @@ ASTYPE = register(
         backward=lambda xp, wanted, douts, kept, dtype: (xp.astype(douts[0], getattr(xp, kept.specs[0].dtype.name)),),
         cost=_move_cost,
         cases=(Case((Arg((3, 4)),), {"dtype": "float64"}), Case((Arg((3, 4)),), {"dtype": "float32"})),
+        large=(Case((Arg((1024, 1024)),), {"dtype": "float64"}),),
     )
 )

@@ -39,6 +39,7 @@ SHIFT = register(
             Case((Arg((3, 5, 4, 2)), Arg((3, 2), "labels", high=5), Arg(())), {"reach": 2}),
             Case((Arg((2, 3, 3, 1)), Arg((2, 2), "labels", high=9), Arg(())), {"reach": 4}),
         ),
+        large=(Case((Arg((512, 28, 28, 1)), Arg((512, 2), "labels", high=5), Arg(())), {"reach": 2}),),
     )
 )
 """out[n, h, w] = x[n, h + by[n, 0] - reach, w + by[n, 1] - reach], `fill` where there is no such pixel.

@@ -114,6 +114,7 @@ def _record(name: str, make: Callable[..., Activation], attrs: dict[str, Any]) -
             keeps=("x",) if reads == "x" else ("out",),
             cost=elementwise_cost(4),
             cases=tuple(Case((Arg(shape, "apart"),), attrs) for shape in ((4, 6), (2, 3, 5), (7, 4691))),
+            large=(Case((Arg((1024, 1024), "apart"),), attrs),),
         )
     )
 
@@ -136,6 +137,7 @@ STEP = register(
         forward=lambda xp, x: ((xp.where(x == x, xp.astype(x > 0, x.dtype), x),), ()),
         cost=elementwise_cost(1),
         cases=(Case((Arg((4, 6), "apart"),)),),
+        large=(Case((Arg((1024, 1024), "apart"),)),),
     )
 )
 

@@ -126,6 +126,7 @@ ATTENTION = register(
             _case(2, 70, 70, 34, 34, 2, True),  # several blocks of queries, and threads
             _case(2, 67, 300, 40, 8, 2, False, lengths=True),
         ),
+        large=(_case(16, 256, 256, 256, 256, 8, True),),
     )
 )
 

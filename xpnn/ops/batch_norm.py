@@ -58,6 +58,7 @@ BATCH_NORM = register(
                 ((1, 1, 1, 4), 1e-1),
             )
         ),
+        large=(Case((Arg((64, 26, 26, 64)), Arg((64,)), Arg((64,))), {"eps": 1e-5}),),
     )
 )
 
@@ -96,6 +97,7 @@ BATCH_NORM_INFERENCE = register(
             )
             for shape in ((5, 3), (2, 3, 4, 17), (3, 24, 24, 33))
         ),
+        large=(Case((Arg((64, 26, 26, 64)), *[Arg((64,))] * 3, Arg((64,), "positive")), {"eps": 1e-5}),),
     )
 )
 
@@ -119,6 +121,7 @@ MOVING_AVERAGE = register(
             Case((Arg((7,)), Arg((7,))), {"rate": 0.1, "factor": 1.25}),
             Case((Arg((2, 3)), Arg((2, 3))), {"rate": 1.0, "factor": 1.0}),
         ),
+        large=(Case((Arg((1024,)), Arg((1024,))), {"rate": 0.1, "factor": 1.0}),),
         updates=("old",),
     )
 )

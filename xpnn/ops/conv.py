@@ -137,6 +137,15 @@ CONV2D = register(
             _case((1, 1, 12, 3), (1, 5, 3, 4), padding=((0, 0), (4, 0)), activation="relu"),  # one row, causal
             _case((5, 13, 12, 17), (3, 3, 17, 70), padding=_ONE, activation="relu"),  # several blocks and threads
         ),
+        large=(
+            _case((64, 26, 26, 32), (3, 3, 32, 64), activation="relu", precision="fast"),
+            _case((64, 26, 26, 32), (3, 3, 32, 64), activation="relu"),
+            _case((64, 28, 28, 1), (3, 3, 1, 32), activation="relu"),
+            _case((64, 14, 14, 6), (5, 5, 6, 16), activation="relu"),
+            _case((32, 28, 28, 256), (1, 1, 256, 64)),
+            _case((32, 56, 56, 64), (3, 3, 64, 128), stride=(2, 2), padding=_ONE),
+            _case((32, 28, 28, 128), (3, 3, 1, 128), groups=128, padding=_ONE),
+        ),
     )
 )
 

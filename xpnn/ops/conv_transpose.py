@@ -96,6 +96,7 @@ CONV_TRANSPOSE2D = register(
             _case((2, 4, 5, 6), (3, 3, 6, 2), groups=3, stride=(2, 2), activation="relu"),
             _case((3, 9, 8, 20), (3, 3, 20, 35), stride=(2, 2), padding=_ONE, output_padding=(1, 1)),
         ),
+        large=(_case((32, 14, 14, 64), (4, 4, 64, 32), stride=(2, 2), padding=_ONE, activation="relu"),),
     )
 )
 

@@ -75,6 +75,10 @@ DENSE = register(
             Case((Arg((2, 3, 7)), Arg((7, 5)), Arg((5,))), {"activation": "gelu"}),
             Case((Arg((64, 96)), Arg((96, 33)), Arg((33,))), {"activation": "sigmoid"}),
         ),
+        large=(
+            Case((Arg((64, 784)), Arg((784, 300)), Arg((300,))), {"activation": "relu"}),
+            Case((Arg((256, 1024)), Arg((1024, 1024)), Arg((1024,))), {"activation": "relu"}),
+        ),
     )
 )
 

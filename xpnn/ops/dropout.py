@@ -58,6 +58,7 @@ DROPOUT = register(
             Case((Arg((7,)), Arg((4,), "state")), {"rate": 0.0}),
             Case((Arg((64, 128)), Arg((4,), "state")), {"rate": 0.5}),
         ),
+        large=(Case((Arg((64, 9216)), Arg((4,), "state")), {"rate": 0.5}),),
     )
 )
 

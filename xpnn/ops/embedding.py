@@ -78,6 +78,7 @@ EMBEDDING = register(
             Case((Arg((6, 1)), Arg((), "labels", high=6))),
             Case((Arg((90, 70)), Arg((4, 100), "labels", high=80))),  # enough for threads; rows without a place
         ),
+        large=(Case((Arg((10_000, 128)), Arg((64, 128), "labels", high=10_000))),),
     )
 )
 
@@ -107,6 +108,7 @@ ONE_HOT = register(
             Case((Arg((2, 5), "labels", high=300),), {"classes": 301, "dtype": "float64"}),
             Case((Arg((), "labels", high=2),), {"classes": 2, "dtype": "float32"}),
         ),
+        large=(Case((Arg((4096,), "labels", high=100),), {"classes": 100, "dtype": "float32"}),),
     )
 )
 

@@ -71,6 +71,7 @@ GROUP_NORM = register(
                 ((3, 24, 24, 32), 8),  # enough for threads
             )
         ),
+        large=(Case((Arg((64, 26, 26, 64)), Arg((64,)), Arg((64,))), {"groups": 8, "eps": 1e-5}),),
     )
 )
 

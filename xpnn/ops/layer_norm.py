@@ -58,6 +58,7 @@ LAYER_NORM = register(
                 ((130, 150), 2, 1e-5),  # enough for threads
             )
         ),
+        large=(Case((Arg((4096, 512)), Arg((512,)), Arg((512,))), {"eps": 1e-5}),),
     )
 )
 

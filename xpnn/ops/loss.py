@@ -147,6 +147,7 @@ def _record(name: str, y_kind: str, target_kind: str) -> Op:
                     ((64, 300), "mean"),
                 )
             ),
+            large=(Case((Arg((512, 1024), y_kind), Arg((512, 1024), target_kind)), {"reduction": "mean", **sample}),),
         )
     )
 

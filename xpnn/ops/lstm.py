@@ -106,6 +106,7 @@ LSTM = register(
             _case(37, 4, 9, 19, lengths=True),
             _case(5, 3, 33, 37, reverse=True),
         ),
+        large=(_case(64, 28, 28, 128), _case(32, 100, 65, 256)),
     )
 )
 

@@ -108,6 +108,7 @@ def _record(name: str, infer: Any, forward: Any, backward: Any, kind: str) -> Op
                     ((1, 32, 32, 33), (2, 2), (2, 2), none),  # enough for threads
                 )
             ),
+            large=(Case((Arg((64, 24, 24, 64), kind),), {"window": (2, 2), "stride": (2, 2), "padding": none}),),
         )
     )
 

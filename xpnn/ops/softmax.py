@@ -59,6 +59,7 @@ def _record(name, forward, backward):
             keeps=("out",),
             cost=elementwise_cost(5),
             cases=tuple(Case((Arg(shape),)) for shape in ((4, 10), (2, 3, 7), (5,), (70, 250))),
+            large=(Case((Arg((1024, 1024)),)),),
         )
     )
 
@@ -149,6 +150,10 @@ CROSS_ENTROPY = register(
                 ((64, 300), Arg((64,), "labels", high=300), 0.0, "mean"),
                 ((64, 300), Arg((64, 300), "simplex"), 0.1, "sum"),
             )
+        ),
+        large=tuple(
+            Case((Arg((N, C)), Arg((N,), "labels", high=C)), {"label_smoothing": 0.0, "reduction": "mean"})
+            for N, C in ((64, 10), (128, 10_000))
         ),
     )
 )

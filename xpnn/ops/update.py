@@ -74,8 +74,8 @@ def _record(name, forward, states, scalars, attrs):
             raise ShapeError(f"{name}: expected {scalars} as scalars; got {[s.shape for s in specs[vectors:]]}")
         return Outline((p, *specs[2:vectors], *(specs[vectors + 1 :])))
 
-    def args(kinds):
-        return tuple(Arg((23,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
+    def args(kinds, size=23):
+        return tuple(Arg((size,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
 
     # First moments have any sign, second ones none.
     kinds = ("normal", "normal", *("normal" if state == "m" or name == "momentum" else "positive" for state in states))
@@ -90,6 +90,7 @@ def _record(name, forward, states, scalars, attrs):
             forward=forward,
             cost=elementwise_cost(2 + 4 * len(states)),
             cases=tuple(cases),
+            large=(Case(args(kinds, 1 << 20), {**attrs[0], **plain, "decayed": 1 << 20}),),
             updates=("p", *states, *scalars[1:]),
         )
     )
@@ -134,6 +135,7 @@ CLIP_NORM = register(
         forward=_clip_norm,
         cost=elementwise_cost(3),
         cases=(Case((Arg((23,)),), {"limit": 1.0}), Case((Arg((23,)),), {"limit": 1e3})),
+        large=(Case((Arg((1 << 20,)),), {"limit": 1.0}),),
         updates=("g", ""),
     )
 )

@@ -91,6 +91,7 @@ UPSAMPLE = register(
                 ((1, 20, 20, 24), (2, 2)),
             )
         ),
+        large=tuple(Case((Arg((64, 14, 14, 64)),), {"factor": (2, 2), "mode": mode}) for mode in MODES),
     )
 )
 
