@@ -17,8 +17,8 @@ lint: .venv/test.done
 	$(BIN)/mypy
 
 bench: .venv/test.done
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/table.py
+	$(BIN)/python -m xpnn_benchmarks.startup
+	$(BIN)/python -m xpnn_benchmarks.peers.table
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -1,6 +1,6 @@
 """What a process costs before it trains: `import xpnn`, and the first MLP step on Numba, cold and warm.
 
-    python benchmarks/startup.py [--rounds 5]
+    python -m xpnn_benchmarks.startup [--rounds 5]
 
 Every figure is that of whole processes, from start to exit, but for the import, which is timed inside. Cold means an
 empty folder for Numba's compiled kernels, warm that they are there.

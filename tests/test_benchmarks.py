@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from xpnn_benchmarks.peers import race, works
 
 
 def table(tmp_path, *arguments):
     """(what it printed, what it wrote)."""
-    command = [sys.executable, str(BENCHMARKS / "table.py"), "--rounds", "1", "--json", str(tmp_path / "table.json")]
+    command = [sys.executable, "-m", "xpnn_benchmarks.peers.table", "--rounds", "1", "--json", str(tmp_path / "table.json")]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads((tmp_path / "table.json").read_text())
@@ -41,11 +40,7 @@ def test_against_pytorch(tmp_path):
     assert row["peers"]["torch"]["ratio"] > 0
 
 
-def test_other_numbers_are_not_timed(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import race
-    import works
-
+def test_other_numbers_are_not_timed():
     work = works.WORKS[0]
     y = np.ones((2, 3))
     assert race.differs(work, {"y": y}, {"y": y + 0.5 * work.close}) == ""

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import worker
-from works import Arrays, Work
 
 from xpnn.baseline import Network
+from xpnn_benchmarks.peers import worker
+from xpnn_benchmarks.peers.works import Arrays, Work
 
 SAMPLES = 8
 

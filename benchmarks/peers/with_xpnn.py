@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import worker
-from startup import FIRST_STEP
-from works import Arrays, Work
 
 import xpnn
 from xpnn import models, nn, ops, optim
 from xpnn.data import Dataset
 from xpnn.train import Callback
+from xpnn_benchmarks.peers import worker
+from xpnn_benchmarks.peers.works import Arrays, Work
+from xpnn_benchmarks.startup import FIRST_STEP
 
 
 def conv(w: Work, t: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """The comparison: every work of `works.py` on xpnn and on its peers, each in a process of its own, in turn.
 
-    python benchmarks/table.py [--only PATTERN] [--rounds 5] [--peers torch jax] [--peer-python PATH] [--json FILE]
+    python -m xpnn_benchmarks.peers.table [--only PATTERN] [--rounds 5] [--peers torch jax] [--json FILE]
 
 A ratio is the time of the peer divided by ours, in the same round: above 1 we are faster. Shown are the median over the
 rounds, the smallest and the largest. Every side runs what is fastest there: PyTorch NCHW or channels_last, eager or
@@ -11,6 +11,7 @@ large matrix product or, for works that move bytes, of a large copy, measured be
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import re
 import subprocess
@@ -19,10 +20,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from race import HERE, Lane, Side, race
 from rich.console import Console
 from rich.table import Table
-from works import WORKS, Work, has_mnist
+
+from xpnn_benchmarks.peers.race import Lane, Side, race
+from xpnn_benchmarks.peers.works import WORKS, Work, has_mnist
 
 PEERS = ("torch", "jax", "sklearn", "numpy", "objects")
 
@@ -85,12 +87,12 @@ def show(console: Console, rows: list[dict[str, Any]], peers: list[str], ceiling
         console.print("MNIST was not found (XPNN_DATA): its pixels are random, which takes the same time")
 
 
-def present(peers: list[str], python: str) -> list[str]:
+def present(peers: list[str]) -> list[str]:
     """The peers that can be imported; the others are named and left out."""
     found = []
     for peer in peers:
         library = {"sklearn": "sklearn", "torch": "torch", "jax": "jax"}.get(peer)
-        if library and subprocess.run([python, "-c", f"import {library}"], capture_output=True).returncode:
+        if library and importlib.util.find_spec(library) is None:
             print(f"{peer}: not installed, left out (pip install 'xpnn[peers]')", file=sys.stderr)
         else:
             found.append(peer)
@@ -102,18 +104,15 @@ def main() -> None:
     parser.add_argument("--only", default="", help="works whose name matches this regular expression")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", nargs="*", default=["torch", "jax", "sklearn"], choices=PEERS)
-    parser.add_argument("--peer-python", default=sys.executable, help="an interpreter that has the peers")
     parser.add_argument("--json", type=Path, help="write everything there too")
     args = parser.parse_args()
     works = [work for work in WORKS if re.search(args.only, work.name)]
     if not works:
         parser.error("--only: expected part of the name of a work; they are\n" + "\n".join(work.name for work in WORKS))
-    peers = present(args.peers, args.peer_python)
-    answer = subprocess.run([sys.executable, str(HERE / "ceiling.py")], capture_output=True, text=True, check=True)
-    ceilings = dict(zip(("gflops", "gbytes"), map(float, answer.stdout.split()), strict=True))
-    own = ("numpy", "objects")
-    sides = [Side("xpnn", sys.executable)]
-    sides += [Side(peer, sys.executable if peer in own else args.peer_python) for peer in peers]
+    peers = present(args.peers)
+    command = [sys.executable, "-m", "xpnn_benchmarks.ceiling"]  # not here: its threads would meet those of the sides
+    ceilings = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    sides = [Side(name) for name in ("xpnn", *peers)]
     rows = []
     for work in works:
         rows.append(row(work, race(work, sides, args.rounds), ceilings))

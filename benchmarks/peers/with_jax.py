@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import worker
-from works import Arrays, Work
+
+from xpnn_benchmarks.peers import worker
+from xpnn_benchmarks.peers.works import Arrays, Work
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import with_xpnn
-import worker
-
 import xpnn
+from xpnn_benchmarks.peers import with_xpnn, worker
 
 if __name__ == "__main__":
     xpnn.use("numpy")

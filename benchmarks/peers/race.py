@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from works import Work
 
-HERE = Path(__file__).parent
+from xpnn_benchmarks.peers.works import Work
+
 TURN_S, PAUSE_S = 0.25, 0.02
 
 
 class Side:
-    """A process that does works: `with_<name>.py`, run by an interpreter that has what it needs."""
+    """A process that does works: the module `with_<name>`."""
 
-    def __init__(self, name: str, python: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
-        command, pipe = [python, str(HERE / f"with_{name}.py")], subprocess.PIPE
+        command, pipe = [sys.executable, "-m", f"xpnn_benchmarks.peers.with_{name}"], subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True)
 
     def ask(self, **request: Any) -> dict[str, Any]:

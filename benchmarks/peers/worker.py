@@ -16,7 +16,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-import works
+
+from xpnn_benchmarks.peers import works
 
 LEAST, GLANCE_S = 2, 0.15
 

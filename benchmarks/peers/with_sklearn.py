@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-import worker
 from sklearn.neural_network import MLPClassifier
-from works import Arrays, Work
+
+from xpnn_benchmarks.peers import worker
+from xpnn_benchmarks.peers.works import Arrays, Work
 
 
 def training(w: Work, a: Arrays) -> worker.Run:

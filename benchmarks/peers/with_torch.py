@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import worker
 from torch import nn
-from works import Arrays, Work
+
+from xpnn_benchmarks.peers import worker
+from xpnn_benchmarks.peers.works import Arrays, Work
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
