@@ -17,10 +17,10 @@ PRODUCTS = 16
 
 
 def title(op: Op, case: Case) -> str:
-    """The op, the shapes of its first two inputs, and what tells the case from the other large ones of the op."""
+    """The op, the shapes of its first two inputs, and what tells the case from others of these shapes."""
     shapes = ", ".join("x".join(map(str, arg.shape)) for arg in case.args[:2] if arg.shape)
-    differing = [k for k, v in case.attrs.items() if any(other.attrs[k] != v for other in op.large)]
-    told = [f"{k}={case.attrs[k]}" for k in differing if k == "precision" or isinstance(case.attrs[k], str)]
+    alike = [other for other in op.large if other.args == case.args]
+    told = [f"{k}={v}" for k, v in case.attrs.items() if any(other.attrs[k] != v for other in alike)]
     return " ".join([op.name, shapes, *told])
 
 

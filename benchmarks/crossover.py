@@ -15,6 +15,9 @@ from xpnn import nn, ops
 from xpnn.core.contract import Backend
 
 BATCHES = tuple(4**k for k in range(7))  # 1 to 4096
+USUAL = 64
+Times = dict[str, dict[str, dict[int, float]]]
+"""{work: {backend: {batch: median seconds}}}."""
 
 
 class Layer(NamedTuple):
@@ -81,19 +84,15 @@ def _meeting(old: dict[int, float], new: dict[int, float], low: int, high: int) 
     return round(exp(log(low) + share * log(high / low)))
 
 
-def best_at(times: dict[str, dict[str, dict[int, float]]], batch: int) -> str:
-    """The backend whose works take the least time at a batch size, as a geometric mean: {work: {backend: ...}}."""
+def order_at(times: Times, batch: int) -> list[str]:
+    """The backends by the time that their works take at a batch size, as a geometric mean, the fastest first."""
     names = set.intersection(*[set(by_place) for by_place in times.values()])
-    return min(sorted(names), key=lambda name: _product(times, name, batch))
+    return sorted(names, key=lambda name: sum(log(by_place[name][batch]) for by_place in times.values()))
 
 
-def _product(times: dict[str, dict[str, dict[int, float]]], name: str, batch: int) -> float:
-    return float(np.mean([log(by_place[name][batch]) for by_place in times.values()]))
-
-
-def tabulate(benchmarks: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[int, float]]]:
-    """{work: {backend: {batch: median seconds}}} of what a run wrote."""
-    table: dict[str, dict[str, dict[int, float]]] = {}
+def tabulate(benchmarks: Sequence[dict[str, Any]]) -> Times:
+    """What a run wrote."""
+    table: Times = {}
     for row in benchmarks:
         told = row["extra_info"]
         if told["suite"] == "crossover":

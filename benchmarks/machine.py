@@ -94,12 +94,12 @@ def steadiness() -> dict[str, float]:
 
 
 def noise(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
-    """Both looks, how far the machine drifted between them, and a verdict: "" or why the run was noisy."""
-    drift = after["median_s"] / before["median_s"] - 1
+    """Both looks, how much longer the same took at the end, and a verdict: "" or why the run was noisy."""
+    drift = after["median_s"] / before["median_s"]
     spread = max(before["spread"], after["spread"])
     said = []
     if spread > UNSTEADY:
         said.append(f"the same work varied by {spread:.0%} within half a second")
-    if abs(drift) > UNSTEADY:
-        said.append(f"the machine was {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} at the end")
+    if not 1 / (1 + UNSTEADY) < drift < 1 + UNSTEADY:
+        said.append(f"at the end the same work took {drift:.2g} times as long as at the start")
     return {"before": before, "after": after, "drift": drift, "spread": spread, "noisy": "; ".join(said)}

@@ -14,8 +14,8 @@ from xpnn_benchmarks.peers import race, works
 
 def table(tmp_path, *arguments):
     """(what it printed, what it wrote)."""
-    command = [sys.executable, "-m", "xpnn_benchmarks.peers.table", "--rounds", "1", "--json", str(tmp_path / "table.json")]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    command = [sys.executable, "-m", "xpnn_benchmarks.peers.table", "--rounds", "1", *arguments]
+    done = subprocess.run([*command, "--json", str(tmp_path / "table.json")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads((tmp_path / "table.json").read_text())
 

@@ -1,4 +1,4 @@
-"""The command line: `xpnn train | evaluate | predict | sample | doctor | backends | check`. One command a file.
+"""The command line: `xpnn train | evaluate | predict | sample | doctor | backends | check | bench`. One command a file.
 
 What a command needs is imported inside it, so that `xpnn --help` is quick.
 """
@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from xpnn.cli.backends import command as backends
+from xpnn.cli.bench import command as bench
 from xpnn.cli.check import command as check
 from xpnn.cli.doctor import command as doctor
 from xpnn.cli.evaluate import command as evaluate
@@ -74,6 +75,7 @@ app.command("sample")(sample)
 app.command("doctor")(doctor)
 app.command("backends")(backends)
 app.command("check")(check)
+app.command("bench")(bench)
 
 
 def _version(wanted: bool) -> None:

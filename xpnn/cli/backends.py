@@ -22,11 +22,14 @@ def command() -> None:
     from xpnn import ops  # noqa: F401 - registers the ops
     from xpnn.check import table as served
     from xpnn.core import backend as backends
+    from xpnn.core import measured
 
     usable, why_not = backends.usable()
     for name in backends.names():
         print(f"{name:<9} {why_not.get(name, 'can be used')}")
-    print(f"{'auto':<9} means {backends.get('auto').device} here\n")
+    date = measured.kept()[1]
+    why = f", as xpnn bench found on {date}" if date else ""
+    print(f"{'auto':<9} means {backends.get('auto').device} here{why}\n")
     console = Console(highlight=False)
     table = Table("op", "phase", *(place.name for place in usable), box=box.SIMPLE_HEAD)
     styles = {"override": "bold", "partly": "", "reference": "dim"}

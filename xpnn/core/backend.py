@@ -32,8 +32,9 @@ def get(name: str | Backend) -> Backend:
     """The backend of this name.
 
     name: "numpy", "numba", "cupy" / "cuda" / "cuda:1", "cpu" (numba where it is installed, else numpy), "auto"
-    (CUDA when a device answers, else as "cpu"), or a name that another package brings by the entry point
-    `xpnn.backends`. Raises BackendError, naming the fix, when there is none or it cannot be used here.
+    (CUDA when a device answers, else as "cpu"; where `xpnn bench` has measured this machine, what it found to be the
+    fastest), or a name that another package brings by the entry point `xpnn.backends`. Raises BackendError, naming the
+    fix, when there is none or it cannot be used here.
     """
     if isinstance(name, Backend):
         return name
@@ -41,7 +42,9 @@ def get(name: str | Backend) -> Backend:
     if number and not (number.isdecimal() and stem in ("cuda", "cupy")):
         raise BackendError(f"backend {name!r}: expected NAME or cuda:NUMBER, as in 'cuda:1'")
     if stem == "auto":
-        return _first("cupy", "numba", "numpy")
+        from xpnn.core import measured  # its libraries are only for those who ask
+
+        return _first(*measured.kept()[0], "cupy", "numba", "numpy")
     if stem == "cpu":
         return _first("numba", "numpy")
     key = ("cupy" if stem == "cuda" else stem, int(number or 0))
@@ -71,7 +74,7 @@ def usable() -> tuple[list[Backend], dict[str, str]]:
 def _first(*candidates: str) -> Backend:
     for candidate in candidates[:-1]:
         # find_spec first: importing a library only to learn that it is absent costs its whole path search.
-        if importlib.util.find_spec(candidate) is None:
+        if candidate in ("numba", "cupy") and importlib.util.find_spec(candidate) is None:
             continue
         try:
             return get(candidate)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xpnn.core import measured
 from xpnn.data.dataset import Dataset
 from xpnn.data.files import AnyPath
 from xpnn.data.folder import NAMES, find_idx, has_all, pair_to_dataset, read_idx_folder
@@ -91,12 +92,8 @@ def mnist(path: AnyPath | None = None, download: bool = True) -> tuple[Dataset, 
 
 
 def cache_folder() -> Path:
-    """`$XPNN_CACHE`, else the platform's cache folder for xpnn, with `mnist` below it."""
-    if chosen := os.environ.get("XPNN_CACHE"):
-        return Path(chosen, "mnist")
-    import pooch
-
-    return Path(pooch.os_cache("xpnn"), "mnist")
+    """Where MNIST is kept."""
+    return measured.cache_folder() / "mnist"
 
 
 def _checked(folder: Path) -> tuple[Dataset, Dataset]:
