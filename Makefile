@@ -17,8 +17,7 @@ lint: .venv/test.done
 	$(BIN)/mypy
 
 bench: .venv/test.done
-	$(BIN)/python -m xpnn_benchmarks.startup
-	$(BIN)/python -m xpnn_benchmarks.peers.table
+	$(BIN)/xpnn bench --json bench.json --html bench.html
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +23,8 @@ COPIED = 1 << 24  # float32: 64 MB, more than most caches
 def best(run: Callable[[], Any], seconds: float = SECONDS) -> float:
     """The shortest time of a run."""
     run()
-    took, end = [], perf_counter() + seconds
+    took: list[float] = []
+    end = perf_counter() + seconds
     while not took or perf_counter() < end:
         start = perf_counter()
         run()
@@ -42,7 +44,7 @@ def _host() -> dict[str, float]:
     backends.get("numba").threads()
     rng = np.random.default_rng(0)
     a, b, out = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(3))
-    product = min(best(lambda f=f: f(a, b, out)) for f in (gemm.matmul, np.matmul))
+    product = min(best(partial(multiply, a, b, out)) for multiply in (gemm.matmul, np.matmul))
     source, copy = np.ones(COPIED, np.float32), np.ones(COPIED, np.float32)
     threads = usable_cpus()
     parts = list(zip(np.array_split(copy, threads), np.array_split(source, threads), strict=True))

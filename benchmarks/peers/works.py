@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,7 @@ WORKS = (
     _training("character LSTM, N=32 T=100 H=256, a step", "char_lstm", 6, batch=32, epoch=32),
     Work("process start to first trained MLP step", "startup", close=0),
 )
-_INPUTS = {
+_INPUTS: dict[str, Callable[..., Arrays]] = {
     "conv": _conv_inputs,
     "pool": _pool_inputs,
     "norm": _norm_inputs,
