@@ -1,0 +1,77 @@
+"""`xpnn bench` from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from xpnn.cli import app
+
+
+def bench(*arguments):
+    return CliRunner().invoke(app, ["bench", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--suite", "tests"], "suite"),
+        (["--backend", "nunba"], "did you mean"),
+        (["--json", "no/such/folder/x.json"], "a folder that exists"),
+        (["--html", "."], "the name of a file"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_measured(arguments, words):
+    start = time.perf_counter()
+    result = bench(*arguments)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert time.perf_counter() - start < 10
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr("xpnn.cli.bench.find_spec", lambda name: None)
+    assert "pip install 'xpnn[bench]'" in bench().output
+
+
+@pytest.mark.slow
+def test_a_run_is_shown_and_written(tmp_path):
+    written, page = tmp_path / "run.json", tmp_path / "run.html"
+    result = subprocess.run(
+        [sys.executable, "-m", "xpnn", "bench", "--quick", "--backend", "numba", "--json", written, "--html", page],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "XPNN_CACHE": str(tmp_path)},
+    )
+    assert result.returncode == 0, result.stderr
+    data = json.loads(written.read_text())
+    assert data["xpnn"]["schema"] == 1
+    assert not data["xpnn"]["failed"]
+    assert {row["extra_info"]["suite"] for row in data["benchmarks"]} == {"ops", "crossover", "ladder"}
+    assert "numba, recorded" in result.stdout
+    assert page.read_text().startswith("<!")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.html", "run.json"]  # nothing else is left
+
+
+@pytest.mark.slow
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path):
+    written = tmp_path / "run.json"
+    command = [sys.executable, "-m", "xpnn", "bench", "--quick", "--suite", "ops", "--backend", "numpy"]
+    process = subprocess.Popen([*command, "--json", written], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    data = json.loads(written.read_text())
+    assert data["xpnn"]["interrupted"]
+    assert 0 < len(data["benchmarks"]) < 31
+    assert "interrupted" in out
