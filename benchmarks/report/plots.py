@@ -1,0 +1,225 @@
+"""The plots of a report: ladder, rooflines, crossover, peers. Drawn narrow enough for a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, floor, inf, log10
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from xpnn_benchmarks import crossover
+from xpnn_benchmarks.report import svg, tables
+from xpnn_benchmarks.report.source import Row, achieved, by_network, measured_on, per_sample, rows
+from xpnn_benchmarks.report.units import duration, number, times
+
+WIDTH, LINE = 380, 40
+NAMED, APART = 6, 34
+
+
+class Plot(NamedTuple):
+    """The section it belongs to, its title, what a reader who does not see it is told, and the figure."""
+
+    section: str
+    title: str
+    label: str
+    figure: Figure
+
+
+def plots(data: dict[str, Any]) -> Iterator[Plot]:
+    """All of them, drawn in `svg.style()`."""
+    for title, rungs in by_network(data).items():
+        yield _ladder_plot(title, rungs, data)
+    yield from _crossover_plots(data)
+    for backend in data["xpnn"]["backends"]:
+        yield from _roofline_plot(backend, data)
+    yield from _peers_plot(data)
+
+
+def _colour(backend: str, data: dict[str, Any]) -> str:
+    names = data["xpnn"]["backends"]
+    return svg.SERIES[names.index(backend) % len(svg.SERIES)] if backend in names else svg.FAINT
+
+
+def _plain(axis: Any, low: float, high: float, text: Any = number) -> None:
+    """Powers of ten written out: every one, or every so many that about five are left."""
+    first, last = ceil(log10(low) - 1e-9), floor(log10(high) + 1e-9)
+    powers = range(first, last + 1, max(1, round((last - first) / 5)))
+    axis.set_major_locator(FixedLocator([10.0**k for k in powers]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def _margins(figure: Figure, left: float, right: float, top: float, bottom: float) -> None:
+    """In the figure's own units, as it was made."""
+    width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
+
+
+# Ladder -------------------------------------------------------------------------------------------------------------
+
+
+def _draw_ladder(axes: Axes, rungs: list[Row], data: dict[str, Any]) -> None:
+    """A bar for each rung, from 1 to its speed-up, with its name above."""
+    ups = [per_sample(rungs[0]) / per_sample(rung) for rung in rungs]
+    low, high = min(1.0, *ups) / 1.02, 1.05 * max(2.0, *ups)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_ylim(len(rungs) - 0.5, -0.5)
+    _plain(axes.xaxis, low, high, lambda value: f"{value:,g}×")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", visible=False)
+    across = axes.get_yaxis_transform()
+    for i, (rung, up) in enumerate(zip(rungs, ups, strict=True)):
+        axes.barh(i + 0.22, up - 1, left=1, height=0.3, color=_colour(rung.told["backend"], data))
+        axes.plot([1, 1], [i + 0.07, i + 0.37], color=svg.FAINT, linewidth=2)
+        axes.text(0, i - 0.02, rung.told["rung"], transform=across, va="bottom")
+        said = f"{duration(per_sample(rung))}   {times(up)}"
+        axes.text(1, i - 0.02, said, transform=across, ha="right", va="bottom")
+
+
+def _ladder_plot(title: str, rungs: list[Row], data: dict[str, Any]) -> Plot:
+    figure = svg.figure(WIDTH, LINE * len(rungs) + 44)
+    _draw_ladder(figure.add_subplot(), rungs, data)
+    figure.axes[0].set_xlabel("speed-up over the first rung")
+    _margins(figure, 6, 10, 4, 40)
+    said = "; ".join(f"{r.told['rung']} {duration(per_sample(r))}" for r in rungs)
+    return Plot("ladder", title, f"Ladder of {title}, time for a sample: {said}", figure)
+
+
+def ladder_picture(data: dict[str, Any], path: Path | str) -> None:
+    """The ladders of all networks, with the machine and the day, as a picture of about 800 pixels: .png or .svg."""
+    path, found = Path(path), by_network(data)
+    counts = [len(rungs) for rungs in found.values()]
+    with svg.style():
+        figure = svg.figure(WIDTH + 20, sum(LINE * n + 50 for n in counts) + 36)
+        figure.subplots(len(found), 1, squeeze=False, height_ratios=counts)
+        for axes, (title, rungs) in zip(figure.axes, found.items(), strict=True):
+            _draw_ladder(axes, rungs, data)
+            axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        here = data["xpnn"]["machine"]
+        names = ", ".join([*dict.fromkeys(here["gpu"].values()), f"{here['cpu']}, {here['cpus']} CPUs"])
+        said = f"Time for a sample and speed-up over the first rung.\n{names}; measured on {measured_on(data)}"
+        noisy = "; the run was noisy" if data["xpnn"]["noise"]["noisy"] else ""
+        figure.text(10 / (WIDTH + 20), 8 / (72 * figure.get_figheight()), said + noisy, fontsize=9, color=svg.FAINT)
+        _margins(figure, 10, 14, 26, 56)
+        figure.subplots_adjust(hspace=50 / (LINE * sum(counts) / len(counts)))
+        svg.save(figure, path)
+
+
+# Crossover ----------------------------------------------------------------------------------------------------------
+
+
+def _crossover_plots(data: dict[str, Any]) -> Iterator[Plot]:
+    said = dict(zip(crossover.tabulate(data["benchmarks"]), tables.batches(data).notes, strict=True))
+    for title, by_place in crossover.tabulate(data["benchmarks"]).items():
+        figure = svg.figure(WIDTH, 270)
+        axes = figure.add_subplot()
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for backend, took in by_place.items():
+            sizes = sorted(took)
+            style = {"marker": "o", "markersize": 4, "linewidth": 1.8, "color": _colour(backend, data)}
+            axes.plot(sizes, [took[size] for size in sizes], label=backend, **style)
+        batches = sorted({size for took in by_place.values() for size in took})
+        axes.xaxis.set_major_locator(FixedLocator(batches))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        _plain(axes.yaxis, *axes.get_ylim(), lambda value: duration(value).replace(".00", "").replace(".0", ""))
+        axes.set_xlabel("batch size")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handlelength=1.4)
+        _margins(figure, 54, 14, 24, 40)
+        yield Plot("crossover", title, f"Time by batch size. {said[title]}", figure)
+
+
+# Roofline -----------------------------------------------------------------------------------------------------------
+
+
+def _roofline_plot(backend: str, data: dict[str, Any]) -> Iterator[Plot]:
+    """Operations a second over operations a byte: under the ceilings of the product and of the copy."""
+    counted = [r for r in rows(data, "ops") if r.told["backend"] == backend and r.told["flops"] and r.told["nbytes"]]
+    if not counted:
+        return
+    best = data["xpnn"]["ceilings"][backend]
+    x = np.array([row.told["flops"] / row.told["nbytes"] for row in counted])
+    y = np.array([achieved(row, data).gflops for row in counted])
+    figure = svg.figure(WIDTH, 300)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    low, high = x.min() / 2, max(x.max(), best["gflops"] / best["gbytes"]) * 3
+    roof = np.geomspace(low, high, 200)
+    axes.plot(roof, np.minimum(best["gflops"], best["gbytes"] * roof), color=svg.FAINT, linewidth=1.6)
+    corner = best["gflops"] / best["gbytes"]
+    axes.text(high, best["gflops"] * 1.08, f"{number(best['gflops'])} GFLOP/s", ha="right", color=svg.FAINT)
+    axes.text((low * corner) ** 0.5, best["gbytes"] * (low * corner) ** 0.5 * 1.3, f"{number(best['gbytes'])} GB/s", ha="right", color=svg.FAINT)
+    forward = np.array([row.told["phase"] == "forward" for row in counted])
+    colour = _colour(backend, data)
+    for phase, chosen, face in (("forward", forward, colour), ("backward", ~forward, "none")):
+        style = {"markersize": 5, "color": colour, "markerfacecolor": face, "markeredgewidth": 1.2}
+        axes.plot(x[chosen], y[chosen], "o", label=phase, **style)
+    axes.set_xlim(low, high)
+    axes.set_ylim(y.min() / 2, max(y.max(), best["gflops"]) * 2)
+    _plain(axes.xaxis, *axes.get_xlim())
+    _plain(axes.yaxis, *axes.get_ylim())
+    axes.set_xlabel("FLOP for a byte")
+    axes.set_ylabel("GFLOP/s")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, handletextpad=0.2)
+    _margins(figure, 54, 14, 24, 40)
+    _name_some(axes, [row.told["op"] for row in counted], x, y)
+    label = f"Roofline of {backend}: {len(counted)} points under {number(best['gflops'])} GFLOP/s and {number(best['gbytes'])} GB/s"
+    yield Plot("ops", f"Roofline, {backend}", label, figure)
+
+
+def _name_some(axes: Axes, names: list[str], x: np.ndarray, y: np.ndarray) -> None:
+    """The names of those with the most operations for a byte, each op once, where they do not cover each other."""
+    taken: list[tuple[float, float]] = []
+    for i in np.argsort(-x, kind="stable"):
+        place = tuple(axes.transData.transform((x[i], y[i])) * 72 / axes.figure.dpi)
+        near = any(abs(place[0] - px) < 2 * APART and abs(place[1] - py) < 0.4 * APART for px, py in taken)
+        if names[i] in names[:0] or near or len(taken) == NAMED:
+            continue
+        taken.append(place)
+        axes.annotate(names[i], (x[i], y[i]), (-6, -3), textcoords="offset points", ha="right", fontsize=10)
+
+
+# Peers --------------------------------------------------------------------------------------------------------------
+
+
+def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
+    """For each work a dot for each peer: its time over ours, with the least and the most of the rounds."""
+    found = [row for row in data["xpnn"].get("peers", []) if row["peers"]]
+    if not found:
+        return
+    names = list(dict.fromkeys(name for row in found for name in row["peers"]))
+    figure = svg.figure(WIDTH, (22 + 9 * len(names)) * len(found) + 66)
+    axes = figure.add_subplot()
+    low, high = inf, 0.0
+    for i, row in enumerate(found):
+        axes.text(0, i - 0.12, row["work"], transform=axes.get_yaxis_transform(), va="bottom")
+        for name, ratio in row["peers"].items():
+            at, k = i + 0.08 + 0.7 * (names.index(name) / len(names)) * 0.6, names.index(name)
+            style = {"color": svg.SERIES[k % len(svg.SERIES)], "linewidth": 1.6}
+            axes.plot([ratio["least"], ratio["most"]], [at, at], **style)
+            axes.plot(ratio["ratio"], at, "o", markersize=5, color=style["color"])
+            low, high = min(low, ratio["least"]), max(high, ratio["most"])
+    axes.set_xscale("log")
+    axes.set_xlim(min(low, 0.8) / 1.2, max(high, 1.25) * 1.2)
+    axes.set_ylim(len(found) - 0.5, -0.6)
+    axes.axvline(1, color=svg.INK, linewidth=1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("time of the peer over xpnn's: right of 1, xpnn is faster")
+    for k, name in enumerate(names):
+        axes.plot([], [], "o", color=svg.SERIES[k % len(svg.SERIES)], label=name)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
+    _margins(figure, 6, 10, 26, 40)
+    yield Plot("peers", "Peers", f"Times of {', '.join(names)} over those of xpnn in {len(found)} works", figure)
