@@ -62,7 +62,9 @@ def sections(data: dict[str, Any]) -> list[dict[str, Any]]:
         filled = [table for table in make() if table.rows]
         if filled:
             shown = [plot for section, plot in drawn if section == name]
-            found.append({"id": name, "title": title, "lead": LEADS[name], "plots": shown, "tables": filled})
+            points = tables.advices(data) if name == "crossover" else []
+            section = {"id": name, "title": title, "lead": LEADS[name], "points": points, "plots": shown, "tables": filled}
+            found.append(section)
     return found
 
 

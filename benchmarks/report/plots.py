@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil, floor, inf, log10
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from xpnn_benchmarks import crossover
 from xpnn_benchmarks.report import svg, tables
 from xpnn_benchmarks.report.source import Row, achieved, by_network, measured_on, per_sample, rows
 from xpnn_benchmarks.report.units import duration, number, times
 
-WIDTH, LINE = 380, 40
-NAMED, APART = 6, 34
+WIDTH, PICTURE, LINE = 350, 400, 40
+LEFT = 54
+NAMED, LETTER = 8, 6.5
 
 
 class Plot(NamedTuple):
@@ -45,12 +46,14 @@ def _colour(backend: str, data: dict[str, Any]) -> str:
     return svg.SERIES[names.index(backend) % len(svg.SERIES)] if backend in names else svg.FAINT
 
 
-def _plain(axis: Any, low: float, high: float, text: Any = number) -> None:
-    """Powers of ten written out: every one, or every so many that about five are left."""
-    first, last = ceil(log10(low) - 1e-9), floor(log10(high) + 1e-9)
-    powers = range(first, last + 1, max(1, round((last - first) / 5)))
-    axis.set_major_locator(FixedLocator([10.0**k for k in powers]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+def _plain(axis: Any, low: float, high: float, text: Callable[[float], str] = "{:,g}".format) -> None:
+    """Powers of ten written out, so many that about five are left; in a short range what lies between them too."""
+    first, last = floor(log10(low)), ceil(log10(high))
+    steps = (1,) if last - first > 3 else (1, 3) if last - first > 2 else (1, 2, 5)
+    every = max(1, round((last - first) / 5))
+    ticks = [step * 10.0**k for k in range(first, last + 1, every) for step in steps]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(float(f"{value:.1g}"))))
     axis.set_minor_locator(NullLocator())
 
 
@@ -70,7 +73,7 @@ def _draw_ladder(axes: Axes, rungs: list[Row], data: dict[str, Any]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(len(rungs) - 0.5, -0.5)
-    _plain(axes.xaxis, low, high, lambda value: f"{value:,g}×")
+    _plain(axes.xaxis, low, high, "{:,g}×".format)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)
@@ -79,8 +82,8 @@ def _draw_ladder(axes: Axes, rungs: list[Row], data: dict[str, Any]) -> None:
         axes.barh(i + 0.22, up - 1, left=1, height=0.3, color=_colour(rung.told["backend"], data))
         axes.plot([1, 1], [i + 0.07, i + 0.37], color=svg.FAINT, linewidth=2)
         axes.text(0, i - 0.02, rung.told["rung"], transform=across, va="bottom")
-        said = f"{duration(per_sample(rung))}   {times(up)}"
-        axes.text(1, i - 0.02, said, transform=across, ha="right", va="bottom")
+        for place, said in ((0.83, duration(per_sample(rung))), (1, times(up))):
+            axes.text(place, i - 0.02, said, transform=across, ha="right", va="bottom")
 
 
 def _ladder_plot(title: str, rungs: list[Row], data: dict[str, Any]) -> Plot:
@@ -97,7 +100,7 @@ def ladder_picture(data: dict[str, Any], path: Path | str) -> None:
     path, found = Path(path), by_network(data)
     counts = [len(rungs) for rungs in found.values()]
     with svg.style():
-        figure = svg.figure(WIDTH + 20, sum(LINE * n + 50 for n in counts) + 36)
+        figure = svg.figure(PICTURE, sum(LINE * n + 50 for n in counts) + 36)
         figure.subplots(len(found), 1, squeeze=False, height_ratios=counts)
         for axes, (title, rungs) in zip(figure.axes, found.items(), strict=True):
             _draw_ladder(axes, rungs, data)
@@ -106,7 +109,7 @@ def ladder_picture(data: dict[str, Any], path: Path | str) -> None:
         names = ", ".join([*dict.fromkeys(here["gpu"].values()), f"{here['cpu']}, {here['cpus']} CPUs"])
         said = f"Time for a sample and speed-up over the first rung.\n{names}; measured on {measured_on(data)}"
         noisy = "; the run was noisy" if data["xpnn"]["noise"]["noisy"] else ""
-        figure.text(10 / (WIDTH + 20), 8 / (72 * figure.get_figheight()), said + noisy, fontsize=9, color=svg.FAINT)
+        figure.text(10 / PICTURE, 8 / (72 * figure.get_figheight()), said + noisy, fontsize=9, color=svg.FAINT)
         _margins(figure, 10, 14, 26, 56)
         figure.subplots_adjust(hspace=50 / (LINE * sum(counts) / len(counts)))
         svg.save(figure, path)
@@ -115,8 +118,11 @@ def ladder_picture(data: dict[str, Any], path: Path | str) -> None:
 # Crossover ----------------------------------------------------------------------------------------------------------
 
 
+def _round_time(seconds: float) -> str:
+    return duration(seconds).replace(".00 ", " ").replace(".0 ", " ")
+
+
 def _crossover_plots(data: dict[str, Any]) -> Iterator[Plot]:
-    said = dict(zip(crossover.tabulate(data["benchmarks"]), tables.batches(data).notes, strict=True))
     for title, by_place in crossover.tabulate(data["benchmarks"]).items():
         figure = svg.figure(WIDTH, 270)
         axes = figure.add_subplot()
@@ -130,11 +136,11 @@ def _crossover_plots(data: dict[str, Any]) -> Iterator[Plot]:
         axes.xaxis.set_major_locator(FixedLocator(batches))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        _plain(axes.yaxis, *axes.get_ylim(), lambda value: duration(value).replace(".00", "").replace(".0", ""))
+        _plain(axes.yaxis, *axes.get_ylim(), _round_time)
         axes.set_xlabel("batch size")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handlelength=1.4)
-        _margins(figure, 54, 14, 24, 40)
-        yield Plot("crossover", title, f"Time by batch size. {said[title]}", figure)
+        _margins(figure, LEFT, 14, 24, 40)
+        yield Plot("crossover", title, f"{title}, time by batch size: {tables.advice(by_place)}", figure)
 
 
 # Roofline -----------------------------------------------------------------------------------------------------------
@@ -153,11 +159,8 @@ def _roofline_plot(backend: str, data: dict[str, Any]) -> Iterator[Plot]:
     axes.set_xscale("log")
     axes.set_yscale("log")
     low, high = x.min() / 2, max(x.max(), best["gflops"] / best["gbytes"]) * 3
-    roof = np.geomspace(low, high, 200)
-    axes.plot(roof, np.minimum(best["gflops"], best["gbytes"] * roof), color=svg.FAINT, linewidth=1.6)
     corner = best["gflops"] / best["gbytes"]
-    axes.text(high, best["gflops"] * 1.08, f"{number(best['gflops'])} GFLOP/s", ha="right", color=svg.FAINT)
-    axes.text((low * corner) ** 0.5, best["gbytes"] * (low * corner) ** 0.5 * 1.3, f"{number(best['gbytes'])} GB/s", ha="right", color=svg.FAINT)
+    axes.plot([low, corner, high], [best["gbytes"] * low, best["gflops"], best["gflops"]], color=svg.FAINT, linewidth=1.6)
     forward = np.array([row.told["phase"] == "forward" for row in counted])
     colour = _colour(backend, data)
     for phase, chosen, face in (("forward", forward, colour), ("backward", ~forward, "none")):
@@ -168,24 +171,28 @@ def _roofline_plot(backend: str, data: dict[str, Any]) -> Iterator[Plot]:
     _plain(axes.xaxis, *axes.get_xlim())
     _plain(axes.yaxis, *axes.get_ylim())
     axes.set_xlabel("FLOP for a byte")
-    axes.set_ylabel("GFLOP/s")
+    axes.annotate("GFLOP/s", (0, 1), (-50, 4), xycoords="axes fraction", textcoords="offset points", color=svg.FAINT)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, handletextpad=0.2)
-    _margins(figure, 54, 14, 24, 40)
+    _margins(figure, LEFT, 14, 24, 40)
     _name_some(axes, [row.told["op"] for row in counted], x, y)
-    label = f"Roofline of {backend}: {len(counted)} points under {number(best['gflops'])} GFLOP/s and {number(best['gbytes'])} GB/s"
-    yield Plot("ops", f"Roofline, {backend}", label, figure)
+    roof = f"{number(best['gflops'])} GFLOP/s, {number(best['gbytes'])} GB/s"
+    label = f"Roofline of {backend}: {len(counted)} points, ceilings {roof}"
+    yield Plot("ops", f"{backend}: ceilings {roof}", label, figure)
 
 
 def _name_some(axes: Axes, names: list[str], x: np.ndarray, y: np.ndarray) -> None:
-    """The names of those with the most operations for a byte, each op once, where they do not cover each other."""
-    taken: list[tuple[float, float]] = []
+    """Each op once, those with the most operations for a byte first, where the name covers nothing."""
+    points = axes.transData.transform(np.column_stack([x, y])) * 72 / axes.figure.dpi
+    covered = [(px - 4, px + 4, py - 4, py + 4) for px, py in points]
+    said: set[str] = set()
     for i in np.argsort(-x, kind="stable"):
-        place = tuple(axes.transData.transform((x[i], y[i])) * 72 / axes.figure.dpi)
-        near = any(abs(place[0] - px) < 2 * APART and abs(place[1] - py) < 0.4 * APART for px, py in taken)
-        if names[i] in names[:0] or near or len(taken) == NAMED:
-            continue
-        taken.append(place)
-        axes.annotate(names[i], (x[i], y[i]), (-6, -3), textcoords="offset points", ha="right", fontsize=10)
+        (px, py), wide = points[i], LETTER * len(names[i])
+        box = (px - 6 - wide, px - 6, py - 6, py + 6)
+        free = not any(box[0] < c[1] and c[0] < box[1] and box[2] < c[3] and c[2] < box[3] for c in covered)
+        if names[i] not in said and free and box[0] > LEFT and len(said) < NAMED:
+            said.add(names[i])
+            covered.append(box)
+            axes.annotate(names[i], (x[i], y[i]), (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=10)
 
 
 # Peers --------------------------------------------------------------------------------------------------------------
@@ -203,7 +210,8 @@ def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
     for i, row in enumerate(found):
         axes.text(0, i - 0.12, row["work"], transform=axes.get_yaxis_transform(), va="bottom")
         for name, ratio in row["peers"].items():
-            at, k = i + 0.08 + 0.7 * (names.index(name) / len(names)) * 0.6, names.index(name)
+            k = names.index(name)
+            at = i + 0.08 + 0.42 * k / len(names)
             style = {"color": svg.SERIES[k % len(svg.SERIES)], "linewidth": 1.6}
             axes.plot([ratio["least"], ratio["most"]], [at, at], **style)
             axes.plot(ratio["ratio"], at, "o", markersize=5, color=style["color"])
@@ -214,9 +222,7 @@ def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
     axes.axvline(1, color=svg.INK, linewidth=1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _plain(axes.xaxis, *axes.get_xlim(), "{:g}×".format)
     axes.set_xlabel("time of the peer over xpnn's: right of 1, xpnn is faster")
     for k, name in enumerate(names):
         axes.plot([], [], "o", color=svg.SERIES[k % len(svg.SERIES)], label=name)

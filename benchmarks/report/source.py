@@ -110,6 +110,7 @@ def load(path: Path | str) -> dict[str, Any]:
     try:
         measured_on(data)
         sound = all(isfinite(row.q3) and 0 < row.q1 <= row.median <= row.q3 for row in rows(data))
+        data["xpnn"]["noise"]["drift"], data["xpnn"]["machine"]["versions"]
         for row in rows(data, "ops"):
             achieved(row, data)
     except (KeyError, TypeError, ValueError) as error:

@@ -52,7 +52,8 @@ def machine(data: dict[str, Any]) -> list[tuple[str, str]]:
         said = f"{number(best['gflops'])} GFLOP/s in a large product, {number(best['gbytes'])} GB/s in a large copy"
         shared.setdefault(said, []).append(name)
     facts += [("ceiling", f"{said} ({', '.join(names)})") for said, names in shared.items()]
-    facts.append(("noise", f"{verdict(data)} (spread {percent(noise['spread'])}, drift {100 * noise['drift']:+.0f} %)"))
+    said = f"a small product varied by {percent(noise['spread'])}, drifted by {100 * noise['drift']:+.0f} % over the run"
+    facts.append(("noise", said))
     return facts
 
 
@@ -67,9 +68,9 @@ def outliers(row: Row) -> str:
 def transfers(seen: dict[str, int]) -> str:
     """
     >>> transfers({"to_device": 2, "to_host": 0, "waits": 1})
-    '2 to device, 1 waits'
+    'to device 2, waits 1'
     """
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in seen.items() if count)
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in seen.items() if count)
 
 
 def ladder(data: dict[str, Any]) -> Iterator[Table]:
@@ -149,10 +150,10 @@ def all_ops(data: dict[str, Any]) -> Table:
 
 
 def batches(data: dict[str, Any]) -> Table:
-    """Times at each batch size, and for each work the sentence a user wants."""
+    """Times at each batch size."""
     found = crossover.tabulate(data["benchmarks"])
     sizes = sorted({batch for work in found.values() for by_batch in work.values() for batch in by_batch})
-    cells, said = [], []
+    cells = []
     for work, by_place in found.items():
         best = {size: min(t.get(size, float("inf")) for t in by_place.values()) for size in sizes}
         for name, took in by_place.items():
@@ -160,12 +161,16 @@ def batches(data: dict[str, Any]) -> Table:
             several = len(by_place) > 1
             marked = [Strong(s) if several and took.get(n) == best[n] else s for n, s in zip(sizes, shown, strict=True)]
             cells.append((work, name, *marked))
-        said.append(f"{work}: {_advice(by_place)}")
     columns = ("layer, forward and backward", "backend", *[f"batch {sizes[0]}", *map(str, sizes[1:])]) if sizes else ()
-    return Table("Crossover: median times by batch size", columns, cells, text=2, notes=said)
+    return Table("Crossover: median times by batch size", columns, cells, text=2)
 
 
-def _advice(by_place: dict[str, dict[int, float]]) -> str:
+def advices(data: dict[str, Any]) -> list[str]:
+    """For each work the sentence that a user wants."""
+    return [f"{work}: {advice(by_place)}" for work, by_place in crossover.tabulate(data["benchmarks"]).items()]
+
+
+def advice(by_place: dict[str, dict[int, float]]) -> str:
     if len(by_place) == 1:
         return f"only {next(iter(by_place))} was measured"
     if not set.intersection(*[set(by_batch) for by_batch in by_place.values()]):

@@ -22,8 +22,8 @@ def show(data: dict[str, Any], console: Console) -> None:
     head.add_column(style="dim")
     head.add_column(overflow="fold")
     for name, fact in tables.machine(data):
-        head.add_row(name, Text(fact, style="yellow" if "noisy:" in fact else ""))
-    console.print(head)
+        head.add_row(name, fact)
+    console.print(head, Text(tables.verdict(data), style="bold yellow" if data["xpnn"]["noise"]["noisy"] else ""), "")
     ladder = list(tables.ladder(data))
     for table in ladder:
         draw(table, console)
@@ -33,6 +33,8 @@ def show(data: dict[str, Any], console: Console) -> None:
         table = make(data)
         if table.rows:
             draw(table, console)
+        if make is tables.batches:
+            console.print(*tables.advices(data), "", sep="\n", highlight=False, markup=False)
 
 
 def draw(table: tables.Table, console: Console) -> None:

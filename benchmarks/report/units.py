@@ -33,9 +33,11 @@ def duration(seconds: float) -> str:
 
 def percent(share: float) -> str:
     """
-    >>> percent(0.004), percent(0.456), percent(1.2)
-    ('0.4 %', '46 %', '120 %')
+    >>> percent(0.004), percent(0.456), percent(1.2), percent(1e-6), percent(0.0)
+    ('0.4 %', '46 %', '120 %', '<0.1 %', '0.0 %')
     """
+    if 0 < share < 0.0005:
+        return "<0.1 %"
     return f"{100 * share:.{1 if share < 0.01 else 0}f} %"
 
 
