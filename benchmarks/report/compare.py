@@ -93,7 +93,9 @@ def _warnings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     pairs.append(("run", *["quick" if about["quick"] else "full" for about in (a, b)]))
     said = [f"different {name}: {_told(x)} in the old run, {_told(y)} in the new one" for name, x, y in pairs if x != y]
     runs = (("old", old), ("new", new))
-    return said + [f"the {name} run was {tables.verdict(data)}" for name, data in runs if data["xpnn"]["noise"]["noisy"]]
+    return said + [
+        f"the {name} run was {tables.verdict(data)}" for name, data in runs if data["xpnn"]["noise"]["noisy"]
+    ]
 
 
 def _told(value: Any) -> Any:
@@ -113,7 +115,9 @@ def show(old_path: Path | str, new_path: Path | str, console: Console) -> bool:
         console.print(Text(f"warning: {line}", style="yellow"))
     least, most = found.explained
     said = f"NumPy's product took {times(found.drift)} the time; noise explains from {times(least)} to {times(most)}"
-    console.print(Text(said + (": too noisy to tell much, measure again" if most > TELLING * max(1, found.drift) else "")), "")
+    console.print(
+        Text(said + (": too noisy to tell much, measure again" if most > TELLING * max(1, found.drift) else "")), ""
+    )
     for title, pairs in (("Slower", found.slower), ("Faster", found.faster)):
         if pairs:
             cells = [(_name(o), duration(o.median), duration(n.median), times(_ratio((o, n)))) for o, n in pairs]

@@ -17,8 +17,8 @@ LEADS = {
     "ladder": "One network, one seed, one data set: what each step from Python objects to recorded kernels buys. "
     + tables.LADDER_NOTES,
     "crossover": "Which backend to use below, and which above, a batch size.",
-    "ops": "What each operation reaches of what this machine can do. The line of a roofline is what a large product and a "
-    "large copy reached at the start of the run; a point above it works on data that stay in a cache.",
+    "ops": "What each operation reaches of what this machine can do. The line of a roofline is what a large product "
+    "and a large copy reached at the start of the run; a point above it works on data that stay in a cache.",
     "peers": "The same work in other libraries, each in a process of its own, in turn.",
     "start": "What a library costs before it computes.",
 }
@@ -49,7 +49,9 @@ def _read(name: str) -> str:
 def sections(data: dict[str, Any]) -> list[dict[str, Any]]:
     """Those about which something was measured."""
     with svg.style():
-        drawn = [(p.section, {"title": p.title, "svg": Markup(svg.inline(p.figure, p.label))}) for p in plots.plots(data)]
+        drawn = [
+            (p.section, {"title": p.title, "svg": Markup(svg.inline(p.figure, p.label))}) for p in plots.plots(data)
+        ]
     parts: dict[str, tuple[str, Callable[[], list[tables.Table]]]] = {
         "ladder": ("The ladder", lambda: list(tables.ladder(data))),
         "crossover": ("Crossover", lambda: [tables.batches(data)]),
@@ -63,7 +65,14 @@ def sections(data: dict[str, Any]) -> list[dict[str, Any]]:
         if filled:
             shown = [plot for section, plot in drawn if section == name]
             points = tables.advices(data) if name == "crossover" else []
-            section = {"id": name, "title": title, "lead": LEADS[name], "points": points, "plots": shown, "tables": filled}
+            section = {
+                "id": name,
+                "title": title,
+                "lead": LEADS[name],
+                "points": points,
+                "plots": shown,
+                "tables": filled,
+            }
             found.append(section)
     return found
 

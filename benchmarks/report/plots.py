@@ -90,7 +90,7 @@ def _ladder_plot(title: str, rungs: list[Row], data: dict[str, Any]) -> Plot:
     figure = svg.figure(WIDTH, LINE * len(rungs) + 44)
     _draw_ladder(figure.add_subplot(), rungs, data)
     figure.axes[0].set_xlabel("speed-up over the first rung")
-    _margins(figure, 6, 10, 4, 40)
+    _margins(figure, 10, 14, 4, 40)
     said = "; ".join(f"{r.told['rung']} {duration(per_sample(r))}" for r in rungs)
     return Plot("ladder", title, f"Ladder of {title}, time for a sample: {said}", figure)
 
@@ -160,7 +160,9 @@ def _roofline_plot(backend: str, data: dict[str, Any]) -> Iterator[Plot]:
     axes.set_yscale("log")
     low, high = x.min() / 2, max(x.max(), best["gflops"] / best["gbytes"]) * 3
     corner = best["gflops"] / best["gbytes"]
-    axes.plot([low, corner, high], [best["gbytes"] * low, best["gflops"], best["gflops"]], color=svg.FAINT, linewidth=1.6)
+    axes.plot(
+        [low, corner, high], [best["gbytes"] * low, best["gflops"], best["gflops"]], color=svg.FAINT, linewidth=1.6
+    )
     forward = np.array([row.told["phase"] == "forward" for row in counted])
     colour = _colour(backend, data)
     for phase, chosen, face in (("forward", forward, colour), ("backward", ~forward, "none")):
@@ -192,7 +194,9 @@ def _name_some(axes: Axes, names: list[str], x: np.ndarray, y: np.ndarray) -> No
         if names[i] not in said and free and box[0] > LEFT and len(said) < NAMED:
             said.add(names[i])
             covered.append(box)
-            axes.annotate(names[i], (x[i], y[i]), (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=10)
+            axes.annotate(
+                names[i], (x[i], y[i]), (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=10.5
+            )
 
 
 # Peers --------------------------------------------------------------------------------------------------------------
@@ -227,5 +231,5 @@ def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
     for k, name in enumerate(names):
         axes.plot([], [], "o", color=svg.SERIES[k % len(svg.SERIES)], label=name)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
-    _margins(figure, 6, 10, 26, 40)
+    _margins(figure, 10, 14, 26, 40)
     yield Plot("peers", "Peers", f"Times of {', '.join(names)} over those of xpnn in {len(found)} works", figure)

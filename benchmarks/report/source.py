@@ -46,7 +46,7 @@ class Row:
 
 
 class Achieved(NamedTuple):
-    """Rates; what bounds them, "GFLOP/s" or "GB/s"; and the share of that ceiling. "" and None where nothing is counted."""
+    """Rates; what bounds them, "GFLOP/s" or "GB/s"; the share of that ceiling. "" and None where nothing is counted."""
 
     gflops: float
     gbytes: float
@@ -110,11 +110,13 @@ def load(path: Path | str) -> dict[str, Any]:
     try:
         measured_on(data)
         sound = all(isfinite(row.q3) and 0 < row.q1 <= row.median <= row.q3 for row in rows(data))
-        data["xpnn"]["noise"]["drift"], data["xpnn"]["machine"]["versions"]
         for row in rows(data, "ops"):
             achieved(row, data)
+        missing = [name for name in ("quick", "backends", "machine", "noise") if name not in data["xpnn"]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: damaged: {type(error).__name__} {error}. Measure again") from None
+    if missing:
+        raise DataError(f"{path}: damaged: nothing about {', '.join(missing)}. Measure again")
     if not sound:
         raise DataError(f"{path}: damaged: times that are not positive, or quartiles out of order. Measure again")
     return data

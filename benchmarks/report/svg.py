@@ -58,7 +58,7 @@ def figure(width: int, height: int) -> Figure:
 def inline(figure: Figure, label: str) -> str:
     """An <svg> element that scales with its place and says what it shows."""
     buffer = io.StringIO()
-    # What defines clips and markers is named by a hash: of the label too, so that the plots of a page do not share names.
+    # Clips and markers are named by a hash: of the label too, so that the plots of a page do not share names.
     with matplotlib.rc_context({"svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
@@ -66,7 +66,12 @@ def inline(figure: Figure, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg role="img" aria-label="{html.escape(label)}" viewBox="\1">', text, count=1)
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        rf'<svg role="img" aria-label="{html.escape(label)}" viewBox="\1">',
+        text,
+        count=1,
+    )
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     for name, colour in LIGHT.items():
         text = text.replace(colour, f"var(--{name})")

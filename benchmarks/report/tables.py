@@ -52,7 +52,9 @@ def machine(data: dict[str, Any]) -> list[tuple[str, str]]:
         said = f"{number(best['gflops'])} GFLOP/s in a large product, {number(best['gbytes'])} GB/s in a large copy"
         shared.setdefault(said, []).append(name)
     facts += [("ceiling", f"{said} ({', '.join(names)})") for said, names in shared.items()]
-    said = f"a small product varied by {percent(noise['spread'])}, drifted by {100 * noise['drift']:+.0f} % over the run"
+    said = (
+        f"a small product varied by {percent(noise['spread'])}, drifted by {100 * noise['drift']:+.0f} % over the run"
+    )
     facts.append(("noise", said))
     return facts
 
@@ -96,12 +98,12 @@ def ladder(data: dict[str, Any]) -> Iterator[Table]:
 
 
 LADDER_NOTES = (
-    f"Every step brings its samples from the host. ≈ extrapolated from the steps that were timed: no epoch of {EPOCH:,} "
-    "was run. Loss gap: to xpnn on NumPy in float64, before anything was timed."
+    f"Every step brings its samples from the host. ≈ extrapolated from the steps that were timed: no epoch of "
+    f"{EPOCH:,} was run. Loss gap: to xpnn on NumPy in float64, before anything was timed."
 )
 OPS_NOTES = (
-    "Spread: between the quartiles, relative to the median; ~ above 10 %. Ceiling: of what bounds the op, its operations "
-    "or its bytes; above 100 % where the data stay in a cache. Cold: the first call, where it is far above the median."
+    "Spread: between the quartiles, relative to the median; ~ above 10 %. Ceiling: of what bounds the op, its "
+    "operations or its bytes; above 100 % where the data stay in a cache. Cold: the first call, where it is far above the median."
 )
 
 

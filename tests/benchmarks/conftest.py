@@ -16,7 +16,9 @@ def row(name, median, spread=0.02, first_s=None, **told):
 def rung(title, backend, batch, median, **more):
     told = {"suite": "ladder", "network": "mlp", "title": "MLP", "rung": title, "backend": backend, "batch": batch}
     seen = {"to_device": 0, "to_host": 0, "waits": 0}
-    return row(f"test_rung[mlp, {title}]", median, **told, loss_gap=2e-16, transfers=seen | more.pop("seen", {}), **more)
+    return row(
+        f"test_rung[mlp, {title}]", median, **told, loss_gap=2e-16, transfers=seen | more.pop("seen", {}), **more
+    )
 
 
 def op(name, phase, backend, median, flops, nbytes, **more):
@@ -50,7 +52,12 @@ def run():
         "quick": False,
         "backends": ["numpy", "numba"],
         "machine": {
-            **{"cpu": "A <CPU>", "cpus": 2, "memory_gb": 8.0, "gpu": {}, "system": "Linux 6", "python": "3.11.7"},
+            "cpu": "A <CPU>",
+            "cpus": 2,
+            "memory_gb": 8.0,
+            "gpu": {},
+            "system": "Linux 6",
+            "python": "3.11.7",
             "versions": {"xpnn": "0.1.0", "numpy": "2.4.6"},
             "threads": {"xpnn": 2, "blas": None},
             "load": 0.1,
@@ -67,4 +74,7 @@ def peers():
     lanes = [{"side": side, "why_not": why} for side, why in (("xpnn", ""), ("torch", ""), ("jax", "y differs"))]
     ratios = {"torch": {"ms": 3.0, "ratio": 1.5, "least": 1.25, "most": 2.0}}
     found = {"work": "softmax, 64x10", "lanes": lanes, "peers": ratios, "ms": 2.0}
-    return [found | {"unit": "gbytes", "rate": 5.0, "of_ceiling": 0.5}, {"work": "none", "lanes": lanes[:1], "peers": {}}]
+    return [
+        found | {"unit": "gbytes", "rate": 5.0, "of_ceiling": 0.5},
+        {"work": "none", "lanes": lanes[:1], "peers": {}},
+    ]

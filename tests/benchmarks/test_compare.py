@@ -114,7 +114,9 @@ def test_printed(run, tmp_path):
     assert compare.show(*paths, console) is True
     text = console.file.getvalue()
     assert text.count("measured on 2026-01-02 03:04 UTC") == 2
-    assert ["ops:", "numba,", "relu", "8x8,", "backward", "500", "µs", "650", "µs", "1.30×"] in map(str.split, text.splitlines())
+    assert ["ops:", "numba,", "relu", "8x8,", "backward", "500", "µs", "650", "µs", "1.30×"] in map(
+        str.split, text.splitlines()
+    )
     assert "1 slower, 0 faster" in text
     assert "noise explains from 0.826× to 1.21×" in text
     assert compare.show(*paths[::-1], console) is False
