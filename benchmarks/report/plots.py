@@ -212,6 +212,7 @@ def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
     axes = figure.add_subplot()
     low, high = inf, 0.0
     for i, row in enumerate(found):
+        axes.plot([1, 1], [i, i + 0.45], color=svg.INK, linewidth=1)
         axes.text(0, i - 0.12, row["work"], transform=axes.get_yaxis_transform(), va="bottom")
         for name, ratio in row["peers"].items():
             k = names.index(name)
@@ -223,13 +224,17 @@ def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
     axes.set_xscale("log")
     axes.set_xlim(min(low, 0.8) / 1.2, max(high, 1.25) * 1.2)
     axes.set_ylim(len(found) - 0.5, -0.6)
-    axes.axvline(1, color=svg.INK, linewidth=1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     _plain(axes.xaxis, *axes.get_xlim(), "{:g}×".format)
-    axes.set_xlabel("time of the peer over xpnn's: right of 1, xpnn is faster")
+    axes.set_xlabel("right of 1× xpnn is the faster")
     for k, name in enumerate(names):
         axes.plot([], [], "o", color=svg.SERIES[k % len(svg.SERIES)], label=name)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
     _margins(figure, 10, 14, 26, 40)
-    yield Plot("peers", "Peers", f"Times of {', '.join(names)} over those of xpnn in {len(found)} works", figure)
+    yield Plot(
+        "peers",
+        "Time of a peer over that of xpnn",
+        f"Times of {', '.join(names)} over those of xpnn in {len(found)} works",
+        figure,
+    )

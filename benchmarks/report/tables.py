@@ -103,7 +103,8 @@ LADDER_NOTES = (
 )
 OPS_NOTES = (
     "Spread: between the quartiles, relative to the median; ~ above 10 %. Ceiling: of what bounds the op, its "
-    "operations or its bytes; above 100 % where the data stay in a cache. Cold: the first call, where it is far above the median."
+    "operations or its bytes; above 100 % where the data stay in a cache. Cold: the first call, "
+    "where it is far above the median."
 )
 
 

@@ -23,10 +23,10 @@ def test_every_number_is_whole(run, peers, width):
     text = shown(run, width)
     assert max(map(len, text.splitlines())) <= width
     for table in (*tables.ladder(run), tables.fastest_ops(run), tables.batches(run), tables.peers(run)):
-        left_out = table.spare if width < 200 else ()
+        left_out = (*table.spare, "transfers") if width < 200 else ()
         for row in table.rows:
             for name, cell in zip(table.columns[table.text :], row[table.text :], strict=True):
-                assert name in left_out or all(part in text for part in cell.split(", ")), (name, cell)
+                assert name in left_out or cell in text, (name, cell)
 
 
 def test_narrow_terminals_are_told_what_they_miss(run):
