@@ -36,6 +36,13 @@ def verdict(data: dict[str, Any]) -> str:
     return f"noisy: {noisy}" if noisy else "steady: the same work took the same time at the start and at the end"
 
 
+def incomplete(data: dict[str, Any]) -> list[str]:
+    """What is missing, and why."""
+    about = data["xpnn"]
+    said = ["interrupted: what follows was measured before"] if about.get("interrupted") else []
+    return said + [f"failed: {name}: {why}" for name, why in about.get("failed", {}).items()]
+
+
 def machine(data: dict[str, Any]) -> list[tuple[str, str]]:
     """What the numbers depend on."""
     about = data["xpnn"]
@@ -52,9 +59,7 @@ def machine(data: dict[str, Any]) -> list[tuple[str, str]]:
         said = f"{number(best['gflops'])} GFLOP/s in a large product, {number(best['gbytes'])} GB/s in a large copy"
         shared.setdefault(said, []).append(name)
     facts += [("ceiling", f"{said} ({', '.join(names)})") for said, names in shared.items()]
-    said = (
-        f"a small product varied by {percent(noise['spread'])}, drifted by {100 * noise['drift']:+.0f} % over the run"
-    )
+    said = f"a small product varied by {percent(noise['spread'])}, and at the end took {times(noise['drift'])} the time"
     facts.append(("noise", said))
     return facts
 
