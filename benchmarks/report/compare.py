@@ -73,8 +73,7 @@ def _ratio(pair: tuple[Row, Row]) -> float:
 
 def _wobble(data: dict[str, Any]) -> float:
     noise = data["xpnn"]["noise"]
-    drifted = 1 + noise["drift"]
-    return max(1 + UNSTEADY, 1 + noise["spread"], drifted, 1 / drifted)
+    return max(1 + UNSTEADY, 1 + noise["spread"], noise["drift"], 1 / noise["drift"])
 
 
 def _product(data: dict[str, Any]) -> float:
@@ -92,10 +91,10 @@ def _warnings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         pairs += [(f"{name}{suffix}", here[kind].get(name), there[kind].get(name)) for name in names]
     pairs.append(("run", *["quick" if about["quick"] else "full" for about in (a, b)]))
     said = [f"different {name}: {_told(x)} in the old run, {_told(y)} in the new one" for name, x, y in pairs if x != y]
-    runs = (("old", old), ("new", new))
-    return said + [
-        f"the {name} run was {tables.verdict(data)}" for name, data in runs if data["xpnn"]["noise"]["noisy"]
-    ]
+    for name, data in (("old", old), ("new", new)):
+        said += [f"the {name} run was {tables.verdict(data)}"] if data["xpnn"]["noise"]["noisy"] else []
+        said += [f"the {name} run: {line}" for line in tables.incomplete(data)]
+    return said
 
 
 def _told(value: Any) -> Any:

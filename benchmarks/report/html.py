@@ -34,6 +34,7 @@ def write(data: dict[str, Any], path: Path | str) -> None:
         css=Markup(_read("page.css")),
         verdict=tables.verdict(data),
         noisy=data["xpnn"]["noise"]["noisy"],
+        incomplete=tables.incomplete(data),
         machine=tables.machine(data),
         sections=sections(data),
         command=command(data),
@@ -81,6 +82,7 @@ def command(data: dict[str, Any]) -> str:
     """What measures the same elsewhere."""
     about = data["xpnn"]
     words = ["xpnn", "bench", *[f"--backend {name}" for name in about["backends"]]]
+    words += [f"--suite {about['suite']}"] if about.get("suite", "all") != "all" else []
     words += ["--quick"] if about["quick"] else []
     words += ["--peers"] if about.get("peers") else []
     version = about["machine"]["versions"]["xpnn"]

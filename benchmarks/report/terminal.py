@@ -23,7 +23,10 @@ def show(data: dict[str, Any], console: Console) -> None:
     head.add_column(overflow="fold")
     for name, fact in tables.machine(data):
         head.add_row(name, fact)
-    console.print(head, Text(tables.verdict(data), style="bold yellow" if data["xpnn"]["noise"]["noisy"] else ""), "")
+    console.print(head, Text(tables.verdict(data), style="bold yellow" if data["xpnn"]["noise"]["noisy"] else ""))
+    for line in tables.incomplete(data):
+        console.print(Text(line, style="bold red"))
+    console.print()
     ladder = list(tables.ladder(data))
     for table in ladder:
         draw(table, console)

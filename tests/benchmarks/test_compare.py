@@ -51,7 +51,7 @@ def test_quartiles_that_overlap_explain_a_row(run):
     assert names(compare.compare(run, changed(run, 2.0, unsteady)).slower) == [unsteady]
 
 
-@pytest.mark.parametrize("noise", [{"spread": 0.4}, {"drift": 0.4}, {"drift": -0.3}])
+@pytest.mark.parametrize("noise", [{"spread": 0.4}, {"drift": 1.4}, {"drift": 0.7}])
 def test_noise_of_either_run_explains_a_row(run, noise):
     slower = changed(run, 1.3, RELU)
     for side in (run, slower):
@@ -104,6 +104,8 @@ def test_what_differs_is_named(run):
     assert "run: full in the old run, quick" in said
     assert "the new run was noisy: the machine was 20% slower" in said
     assert len(said.splitlines()) == 7
+    other["xpnn"] |= {"interrupted": True, "failed": {"numba, dense": "E"}}
+    assert "the new run: failed: numba, dense: E" in compare.compare(run, other).warnings
 
 
 def test_printed(run, tmp_path):

@@ -108,9 +108,12 @@ def test_it_says_the_same(page):
 
 def test_sections_without_rows_are_left_out(run, tmp_path):
     run["benchmarks"] = run["benchmarks"][3:5]
+    run["xpnn"] |= {"interrupted": True, "suite": "ops"}
     html.write(run, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert '<section id="ops">' in page
+    assert "interrupted: " in page
+    assert "--backend numba --suite ops --html" in page
     assert not [name for name in ("ladder", "crossover", "peers", "start") if f'<section id="{name}">' in page]
 
 

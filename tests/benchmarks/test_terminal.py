@@ -47,6 +47,10 @@ def test_head_and_noise(run):
     assert "\nsteady: " in text
     assert "extrapolated" in text
     assert "dense: below batch 64 use numpy, above it numba" in text
+    assert "interrupted" not in text
+    run["xpnn"] |= {"interrupted": True, "failed": {"numba, dense": "its losses [differ]"}}
+    assert "interrupted: what follows was measured before" in shown(run, 200)
+    assert "failed: numba, dense: its losses [differ]" in shown(run, 200)
     run["xpnn"]["noise"]["noisy"] = "it [varied]"
     assert "\nnoisy: it [varied]" in shown(run, 200)
 
