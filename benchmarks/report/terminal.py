@@ -48,8 +48,6 @@ def draw(table: tables.Table, console: Console) -> None:
     for i in shown:
         # Folded where it does not fit even so, never cropped: half a number would be a wrong one.
         grid.add_column(escape(table.columns[i]), justify="left" if i < table.text else "right", overflow="fold")
-        if i:
-            grid.columns[-1].min_width = width(table, i)
     above: tuple[str, ...] = ()
     for row in table.rows:
         same = 0

@@ -49,6 +49,8 @@ def test_quartiles_that_overlap_explain_a_row(run):
     unsteady = "test_rung[mlp, objects]"
     assert not compare.compare(run, changed(run, 1.5, unsteady)).slower
     assert names(compare.compare(run, changed(run, 2.0, unsteady)).slower) == [unsteady]
+    assert not compare.compare(changed(run, 1.5, unsteady), run).faster
+    assert names(compare.compare(changed(run, 2.0, unsteady), run).faster) == [unsteady]
 
 
 @pytest.mark.parametrize("noise", [{"spread": 0.4}, {"drift": 1.4}, {"drift": 0.7}])

@@ -100,6 +100,7 @@ def test_it_says_the_same(page):
         "dense: below batch 64 use numpy",
         "steady: ",
         "1.50 (1.25 - 2.00)",
+        "<strong>2.00 ms</strong>",
     ):
         assert said in text
     assert "<CPU>" not in page
@@ -131,7 +132,7 @@ def test_it_fits(page, tmp_path, width):
     assert found["scroll"] <= found["width"]
     assert len(found["plots"]) == 5
     for plot in found["plots"]:
-        assert 300 < plot["width"] < width
+        assert min(350, 0.85 * width) < plot["width"] < width
         assert plot["height"] > 80
         assert plot["smallest"] > 9
         assert plot["left"] > -1

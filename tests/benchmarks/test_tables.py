@@ -123,6 +123,7 @@ def test_machine(run):
         (lambda run: run["xpnn"].update(schema=99), "expected version 1 of the schema; got 99"),
         (lambda run: run["benchmarks"][0]["stats"].pop("median"), "damaged: KeyError 'median'"),
         (lambda run: run["benchmarks"][0]["stats"].update(median=0.0), "damaged: times"),
+        (lambda run: run["benchmarks"][0]["stats"].update(q1=0.0), "damaged: times"),
         (lambda run: run["benchmarks"][0]["stats"].update(q3=float("nan")), "damaged: times"),
         (lambda run: run["xpnn"]["ceilings"].pop("numba"), "damaged: KeyError 'numba'"),
         (lambda run: run.update(datetime="yesterday"), "damaged: ValueError"),

@@ -29,6 +29,13 @@ def test_every_number_is_whole(run, peers, width):
                 assert name in left_out or cell in text, (name, cell)
 
 
+def test_numbers_are_never_cropped():
+    console = Console(file=io.StringIO(), width=16)
+    terminal.draw(tables.Table("", ("words", "a", "b"), [("long words", "1234567 ms", "7654321 ms")]), console)
+    letters = "".join(console.file.getvalue().split())
+    assert all(letters.count(digit) == 2 for digit in "1234567")
+
+
 def test_narrow_terminals_are_told_what_they_miss(run):
     assert "Left out, for the terminal is narrow: GB/s." in shown(run, 100).replace("GFLOP/s, GB/s", "GB/s")
     assert "Left out" not in shown(run, 200)
