@@ -11,7 +11,7 @@ from rich.text import Text
 
 from xpnn_benchmarks.machine import UNSTEADY
 from xpnn_benchmarks.report import tables, terminal
-from xpnn_benchmarks.report.source import Row, load, measured_on, rows
+from xpnn_benchmarks.report.source import Row, load, measured_on, noisy, rows
 from xpnn_benchmarks.report.units import duration, times
 
 TELLING = 1.5
@@ -92,7 +92,7 @@ def _warnings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     pairs.append(("run", *["quick" if about["quick"] else "full" for about in (a, b)]))
     said = [f"different {name}: {_told(x)} in the old run, {_told(y)} in the new one" for name, x, y in pairs if x != y]
     for name, data in (("old", old), ("new", new)):
-        said += [f"the {name} run was {tables.verdict(data)}"] if data["xpnn"]["noise"]["noisy"] else []
+        said += [f"the {name} run was {tables.verdict(data)}"] if noisy(data) else []
         said += [f"the {name} run: {line}" for line in tables.incomplete(data)]
     return said
 

@@ -11,14 +11,14 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from xpnn_benchmarks.report import plots, svg, tables
-from xpnn_benchmarks.report.source import measured_on
+from xpnn_benchmarks.report.source import measured_on, noisy
 
 LEADS = {
     "ladder": "One network, one seed, one data set: what each step from Python objects to recorded kernels buys. "
     + tables.LADDER_NOTES,
     "crossover": "Which backend to use below, and which above, a batch size.",
     "ops": "What each operation reaches of what this machine can do. The line of a roofline is what a large product "
-    "and a large copy reached at the start of the run; a point above it works on data that stay in a cache.",
+    "and a large copy reached at the start of the run.",
     "peers": "The same work in other libraries, each in a process of its own, in turn.",
     "start": "What a library costs before it computes.",
 }
@@ -33,7 +33,7 @@ def write(data: dict[str, Any], path: Path | str) -> None:
         dark=svg.DARK,
         css=Markup(_read("page.css")),
         verdict=tables.verdict(data),
-        noisy=data["xpnn"]["noise"]["noisy"],
+        noisy=noisy(data),
         incomplete=tables.incomplete(data),
         machine=tables.machine(data),
         sections=sections(data),

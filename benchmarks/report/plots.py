@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from xpnn_benchmarks import crossover
 from xpnn_benchmarks.report import svg, tables
-from xpnn_benchmarks.report.source import Row, achieved, by_network, measured_on, per_sample, rows
+from xpnn_benchmarks.report.source import Row, achieved, by_network, measured_on, noisy, per_sample, rows
 from xpnn_benchmarks.report.units import duration, number, times
 
 WIDTH, PICTURE, LINE = 350, 400, 40
@@ -108,8 +108,8 @@ def ladder_picture(data: dict[str, Any], path: Path | str) -> None:
         here = data["xpnn"]["machine"]
         names = ", ".join([*dict.fromkeys(here["gpu"].values()), f"{here['cpu']}, {here['cpus']} CPUs"])
         said = f"Time for a sample and speed-up over the first rung.\n{names}; measured on {measured_on(data)}"
-        noisy = "; the run was noisy" if data["xpnn"]["noise"]["noisy"] else ""
-        figure.text(10 / PICTURE, 8 / (72 * figure.get_figheight()), said + noisy, fontsize=9, color=svg.FAINT)
+        marked = "; the run was noisy" if noisy(data) else ""
+        figure.text(10 / PICTURE, 8 / (72 * figure.get_figheight()), said + marked, fontsize=9, color=svg.FAINT)
         _margins(figure, 10, 14, 26, 56)
         figure.subplots_adjust(hspace=50 / (LINE * sum(counts) / len(counts)))
         svg.save(figure, path)

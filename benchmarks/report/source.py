@@ -16,6 +16,9 @@ from xpnn_benchmarks.plugin import SCHEMA
 COLD, COLD_S = 3, 0.01
 """A first call takes so many times the median, and so much longer, where something was compiled or loaded in it."""
 
+MANY = 0.25
+"""The share of unsteady rows from which on a run is noisy."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -72,6 +75,17 @@ def achieved(row: Row, data: dict[str, Any]) -> Achieved:
     least, bound = max((flops / ceilings["gflops"], "GFLOP/s"), (nbytes / ceilings["gbytes"], "GB/s"))
     share = least / row.median if least else None
     return Achieved(flops / row.median, nbytes / row.median, bound if least else "", share)
+
+
+def noisy(data: dict[str, Any]) -> str:
+    """Why the run was noisy, "" where it was not: what the machine was found to be before and after, and the rows
+    themselves, since something else may have run only in between. On a quiet machine one in ten of them varies."""
+    found = rows(data)
+    unsteady = sum(row.unsteady for row in found)
+    said = [data["xpnn"]["noise"]["noisy"]]
+    if unsteady > MANY * len(found):
+        said.append(f"{unsteady} of {len(found)} rows varied by more than {UNSTEADY:.0%} between their quartiles")
+    return "; ".join(filter(None, said))
 
 
 def by_network(data: dict[str, Any]) -> dict[str, list[Row]]:

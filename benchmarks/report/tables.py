@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xpnn_benchmarks import crossover
-from xpnn_benchmarks.report.source import Row, achieved, by_network, measured_on, per_sample, rows
+from xpnn_benchmarks.report.source import Row, achieved, by_network, measured_on, noisy, per_sample, rows
 from xpnn_benchmarks.report.units import duration, number, percent, times
 
 EPOCH = 60_000
@@ -32,8 +32,8 @@ class Table:
 
 def verdict(data: dict[str, Any]) -> str:
     """Of the machine's noise, in one line."""
-    noisy = data["xpnn"]["noise"]["noisy"]
-    return f"noisy: {noisy}" if noisy else "steady: the same work took the same time at the start and at the end"
+    why = noisy(data)
+    return f"noisy: {why}" if why else "steady: the same work took the same time at the start and at the end"
 
 
 def incomplete(data: dict[str, Any]) -> list[str]:
@@ -108,8 +108,8 @@ LADDER_NOTES = (
 )
 OPS_NOTES = (
     "Spread: between the quartiles, relative to the median; ~ above 10 %. Ceiling: of what bounds the op, its "
-    "operations or its bytes; above 100 % where the data stay in a cache. Cold: the first call, "
-    "where it is far above the median."
+    "operations or its bytes; above 100 % where the data stay in a cache, or where fewer operations do than the "
+    "formula has (Winograd's convolution). Cold: the first call, where it is far above the median."
 )
 
 

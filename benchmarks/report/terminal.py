@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from xpnn_benchmarks.report import tables
+from xpnn_benchmarks.report.source import noisy
 
 WORDS = 26
 """So wide should the first column be, before others are shown."""
@@ -23,7 +24,7 @@ def show(data: dict[str, Any], console: Console) -> None:
     head.add_column(overflow="fold")
     for name, fact in tables.machine(data):
         head.add_row(name, fact)
-    console.print(head, Text(tables.verdict(data), style="bold yellow" if data["xpnn"]["noise"]["noisy"] else ""))
+    console.print(head, Text(tables.verdict(data), style="bold yellow" if noisy(data) else ""))
     for line in tables.incomplete(data):
         console.print(Text(line, style="bold red"))
     console.print()

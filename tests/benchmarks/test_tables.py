@@ -116,6 +116,15 @@ def test_machine(run):
     assert tables.verdict(run) == "noisy: the machine was 20% slower at the end"
 
 
+def test_many_unsteady_rows_make_a_run_noisy(run):
+    assert source.noisy(run) == ""
+    for row in run["benchmarks"][:3]:
+        row["stats"]["q3"] = 1.5 * row["stats"]["median"]
+    assert source.noisy(run) == "4 of 14 rows varied by more than 10% between their quartiles"
+    run["xpnn"]["noise"]["noisy"] = "at the end the same work took 2 times as long as at the start"
+    assert source.noisy(run).startswith("at the end the same work took 2 times as long as at the start; 4 of 14 rows")
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
