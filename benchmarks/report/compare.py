@@ -89,7 +89,8 @@ def _warnings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     for kind, suffix in (("versions", ""), ("threads", " threads")):
         names = sorted({*here[kind], *there[kind]})
         pairs += [(f"{name}{suffix}", here[kind].get(name), there[kind].get(name)) for name in names]
-    pairs.append(("run", *["quick" if about["quick"] else "full" for about in (a, b)]))
+    kinds = {True: "quick", False: "full"}
+    pairs.append(("run", kinds[a["quick"]], kinds[b["quick"]]))
     said = [f"different {name}: {_told(x)} in the old run, {_told(y)} in the new one" for name, x, y in pairs if x != y]
     for name, data in (("old", old), ("new", new)):
         said += [f"the {name} run was {tables.verdict(data)}"] if noisy(data) else []

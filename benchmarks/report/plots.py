@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from math import ceil, floor, inf, log10
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -19,7 +21,7 @@ from xpnn_benchmarks.report.units import duration, number, times
 
 WIDTH, PICTURE, LINE = 350, 400, 40
 LEFT = 54
-NAMED, LETTER = 8, 6.5
+NAMED, LETTER, LETTERS = 8, 6.5, 66
 
 
 class Plot(NamedTuple):
@@ -46,8 +48,9 @@ def _colour(backend: str, data: dict[str, Any]) -> str:
     return svg.SERIES[names.index(backend) % len(svg.SERIES)] if backend in names else svg.FAINT
 
 
-def _plain(axis: Any, low: float, high: float, text: Callable[[float], str] = "{:,g}".format) -> None:
+def _plain(axis: Axis, text: Callable[[float], str] = "{:,g}".format) -> None:
     """Powers of ten written out, so many that about five are left; in a short range what lies between them too."""
+    low, high = axis.get_view_interval()
     first, last = floor(log10(low)), ceil(log10(high))
     steps = (1,) if last - first > 3 else (1, 3) if last - first > 2 else (1, 2, 5)
     every = max(1, round((last - first) / 5))
@@ -73,7 +76,7 @@ def _draw_ladder(axes: Axes, rungs: list[Row], data: dict[str, Any]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(len(rungs) - 0.5, -0.5)
-    _plain(axes.xaxis, low, high, "{:,g}×".format)
+    _plain(axes.xaxis, "{:,g}×".format)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)
@@ -99,18 +102,18 @@ def ladder_picture(data: dict[str, Any], path: Path | str) -> None:
     """The ladders of all networks, with the machine and the day, as a picture of about 800 pixels: .png or .svg."""
     path, found = Path(path), by_network(data)
     counts = [len(rungs) for rungs in found.values()]
+    here = data["xpnn"]["machine"]
+    names = ", ".join([*dict.fromkeys(here["gpu"].values()), f"{here['cpu']}, {here['cpus']} CPUs"])
+    day = f"measured on {measured_on(data)}{'; the run was noisy' if noisy(data) else ''}"
+    said = textwrap.wrap(f"Time for a sample and speed-up over the first rung. {names}; {day}", LETTERS)
     with svg.style():
-        figure = svg.figure(PICTURE, sum(LINE * n + 50 for n in counts) + 36)
+        figure = svg.figure(PICTURE, sum(LINE * n + 50 for n in counts) + 12 + 12 * len(said))
         figure.subplots(len(found), 1, squeeze=False, height_ratios=counts)
         for axes, (title, rungs) in zip(figure.axes, found.items(), strict=True):
             _draw_ladder(axes, rungs, data)
             axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        here = data["xpnn"]["machine"]
-        names = ", ".join([*dict.fromkeys(here["gpu"].values()), f"{here['cpu']}, {here['cpus']} CPUs"])
-        said = f"Time for a sample and speed-up over the first rung.\n{names}; measured on {measured_on(data)}"
-        marked = "; the run was noisy" if noisy(data) else ""
-        figure.text(10 / PICTURE, 8 / (72 * figure.get_figheight()), said + marked, fontsize=9, color=svg.FAINT)
-        _margins(figure, 10, 14, 26, 56)
+        figure.text(10 / PICTURE, 8 / (72 * figure.get_figheight()), "\n".join(said), fontsize=9, color=svg.FAINT)
+        _margins(figure, 10, 14, 26, 34 + 12 * len(said))
         figure.subplots_adjust(hspace=50 / (LINE * sum(counts) / len(counts)))
         svg.save(figure, path)
 
@@ -136,7 +139,7 @@ def _crossover_plots(data: dict[str, Any]) -> Iterator[Plot]:
         axes.xaxis.set_major_locator(FixedLocator(batches))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        _plain(axes.yaxis, *axes.get_ylim(), _round_time)
+        _plain(axes.yaxis, _round_time)
         axes.set_xlabel("batch size")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handlelength=1.4)
         _margins(figure, LEFT, 14, 24, 40)
@@ -170,8 +173,8 @@ def _roofline_plot(backend: str, data: dict[str, Any]) -> Iterator[Plot]:
         axes.plot(x[chosen], y[chosen], "o", label=phase, **style)
     axes.set_xlim(low, high)
     axes.set_ylim(y.min() / 2, max(y.max(), best["gflops"]) * 2)
-    _plain(axes.xaxis, *axes.get_xlim())
-    _plain(axes.yaxis, *axes.get_ylim())
+    _plain(axes.xaxis)
+    _plain(axes.yaxis)
     axes.set_xlabel("FLOP for a byte")
     axes.annotate("GFLOP/s", (0, 1), (-50, 4), xycoords="axes fraction", textcoords="offset points", color=svg.FAINT)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, handletextpad=0.2)
@@ -226,7 +229,7 @@ def _peers_plot(data: dict[str, Any]) -> Iterator[Plot]:
     axes.set_ylim(len(found) - 0.5, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    _plain(axes.xaxis, *axes.get_xlim(), "{:g}×".format)
+    _plain(axes.xaxis, "{:g}×".format)
     axes.set_xlabel("right of 1× xpnn is the faster")
     for k, name in enumerate(names):
         axes.plot([], [], "o", color=svg.SERIES[k % len(svg.SERIES)], label=name)

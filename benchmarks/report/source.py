@@ -121,16 +121,17 @@ def load(path: Path | str) -> dict[str, Any]:
     if data["xpnn"].get("schema") != SCHEMA:
         got = data["xpnn"].get("schema")
         raise DataError(f"{path}: expected version {SCHEMA} of the schema; got {got!r}. Measure again with this xpnn")
+    missing = [name for name in ("quick", "backends", "machine", "ceilings", "noise") if name not in data["xpnn"]]
+    if missing:
+        raise DataError(f"{path}: damaged: nothing about {', '.join(missing)}. Measure again")
     try:
         measured_on(data)
         sound = all(isfinite(row.q3) and 0 < row.q1 <= row.median <= row.q3 for row in rows(data))
+        sound = sound and data["xpnn"]["noise"]["drift"] > 0
         for row in rows(data, "ops"):
             achieved(row, data)
-        missing = [name for name in ("quick", "backends", "machine", "noise") if name not in data["xpnn"]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: damaged: {type(error).__name__} {error}. Measure again") from None
-    if missing:
-        raise DataError(f"{path}: damaged: nothing about {', '.join(missing)}. Measure again")
     if not sound:
         raise DataError(f"{path}: damaged: times that are not positive, or quartiles out of order. Measure again")
     return data

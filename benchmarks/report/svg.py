@@ -24,6 +24,7 @@ DARK = {"ink": "#e6e8eb", "faint": "#9ba4ae", "grid": "#3a4149", "paper": "#1518
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 11,
+    "axes.facecolor": "none",
     "axes.edgecolor": FAINT,
     "axes.labelcolor": FAINT,
     "axes.spines.top": False,

@@ -136,6 +136,7 @@ def test_many_unsteady_rows_make_a_run_noisy(run):
         (lambda run: run["benchmarks"][0]["stats"].update(q3=float("nan")), "damaged: times"),
         (lambda run: run["xpnn"]["ceilings"].pop("numba"), "damaged: KeyError 'numba'"),
         (lambda run: run.update(datetime="yesterday"), "damaged: ValueError"),
+        (lambda run: run["xpnn"]["noise"].update(drift=0.0), "damaged: times"),
         (lambda run: run["xpnn"].pop("noise"), "damaged: nothing about noise"),
     ],
 )
