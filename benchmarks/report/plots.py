@@ -48,7 +48,7 @@ def _colour(backend: str, data: dict[str, Any]) -> str:
     return svg.SERIES[names.index(backend) % len(svg.SERIES)] if backend in names else svg.FAINT
 
 
-def _plain(axis: Axis, text: Callable[[float], str] = "{:,g}".format) -> None:
+def _plain(axis: Axis, text: Callable[[float], str] = "{:,.9g}".format) -> None:
     """Powers of ten written out, so many that about five are left; in a short range what lies between them too."""
     low, high = axis.get_view_interval()
     first, last = floor(log10(low)), ceil(log10(high))
@@ -76,7 +76,7 @@ def _draw_ladder(axes: Axes, rungs: list[Row], data: dict[str, Any]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(len(rungs) - 0.5, -0.5)
-    _plain(axes.xaxis, "{:,g}×".format)
+    _plain(axes.xaxis, "{:,.9g}×".format)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)

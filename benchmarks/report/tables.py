@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,31 +190,51 @@ def peers(data: dict[str, Any]) -> Table:
     """How many times as long each peer takes as xpnn."""
     found = data["xpnn"].get("peers", [])
     names = list(dict.fromkeys(lane["side"] for row in found for lane in row["lanes"][1:]))
-    cells, notes = [], ["Time of the peer over ours, median (least - most) of the rounds: above 1 xpnn is the faster."]
+    cells = []
     for row in found:
-        ratios = [_ratio(row["peers"][name]) if name in row["peers"] else "-" for name in names]
-        share = f"{number(row['rate'])} {'GFLOP/s' if row['unit'] == 'gflops' else 'GB/s'}" if "rate" in row else ""
-        ceiling = percent(row["of_ceiling"]) if "rate" in row else ""
-        cells.append((row["work"], duration(1e-3 * row["ms"]) if "ms" in row else "-", *ratios, share, ceiling))
+        ratios = [_with_range(row["peers"][name], "ratio") if name in row["peers"] else "-" for name in names]
+        rate = f"{number(row['rate'])} {'GFLOP/s' if row['unit'] == 'gflops' else 'GB/s'}" if "rate" in row else ""
+        share = percent(row["of_ceiling"]) if "rate" in row else ""
+        forms = ", ".join(f"{lane['side']} {lane['variant']}" for lane in row["lanes"] if lane["variant"])
+        cells.append((row["work"], duration(1e-3 * row["ms"]) if "ms" in row else "-", *ratios, rate, share, forms))
+    columns = ("work", "xpnn", *[f"{name} / xpnn" for name in names], "achieved", "of ceiling", "fastest forms")
+    notes = [
+        "Time of the peer over ours, median (least - most) of the rounds: above 1 xpnn is the faster.",
+        *_without(found),
+    ]
+    return Table("Peers", columns, cells, notes=notes, spare=("fastest forms", "achieved", "of ceiling"))
+
+
+def _without(found: list[dict[str, Any]]) -> list[str]:
+    """Why sides, or forms of them, have no time; in which works, where not in all."""
+    works: dict[str, list[str]] = {}
+    for row in found:
         for lane in row["lanes"]:
-            if lane["why_not"] and "does not know" not in lane["why_not"]:
-                notes.append(f"{row['work']}, without {lane['side']}: {lane['why_not']}")
-    columns = ("work", "xpnn", *[f"{name} / xpnn" for name in names], "achieved", "of ceiling")
-    return Table("Peers", columns, cells, notes=notes, spare=("achieved", "of ceiling"))
+            why_not = {lane["side"]: lane["why_not"]} if lane["why_not"] else {}
+            for what, why in (
+                why_not | {f"{lane['side']} {form}": why for form, why in lane["failed"].items()}
+            ).items():
+                if "does not know" not in why:
+                    works.setdefault(f"Without {what}: {why}", []).append(row["work"])
+    return [said + (f" ({'; '.join(where)})" if len(where) < len(found) else "") for said, where in works.items()]
 
 
-def _ratio(found: dict[str, float]) -> str:
-    return f"{found['ratio']:.2f} ({found['least']:.2f} - {found['most']:.2f})"
+def _with_range(found: dict[str, Any], middle: str, text: Callable[[float], str] = "{:.2f}".format) -> str:
+    shown = [text(found[which]) for which in (middle, "least", "most")]
+    return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]} - {shown[2]})"
 
 
 def start(data: dict[str, Any]) -> Table:
-    """What a library costs before it computes: a column for each."""
+    """What a library costs before it computes: a line for each."""
     found = data["xpnn"].get("start", [])
-    names = list(dict.fromkeys(fact["library"] for fact in found))
+    columns = list(dict.fromkeys(fact["name"] for fact in found))
     lines: dict[str, dict[str, str]] = {}
     for fact in found:
-        value, unit = fact["value"], fact["unit"]
-        shown = "-" if value is None else duration(value) if unit == "s" else f"{number(value)} {unit}"
-        lines.setdefault(fact["name"], {})[fact["library"]] = shown
-    cells = [(what, *[by_name.get(name, "-") for name in names]) for what, by_name in lines.items()]
-    return Table("Before the first step", ("", *names), cells)
+        unit = fact["unit"]
+        text = duration if unit == "s" else lambda value, unit=unit: f"{number(value)} {unit}"
+        shown = "-" if fact["median"] is None else _with_range(fact, "median", text)
+        lines.setdefault(fact["library"], {})[fact["name"]] = shown
+    cells = [(library, *[shown.get(name, "-") for name in columns]) for library, shown in lines.items()]
+    notes = [f"Without {fact['library']}: {fact['why_not']}" for fact in found if "why_not" in fact]
+    title = "Before the first step: median (least - most) of whole processes"
+    return Table(title, ("library", *columns), cells, notes=notes)

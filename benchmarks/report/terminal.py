@@ -23,7 +23,7 @@ def show(data: dict[str, Any], console: Console) -> None:
     head.add_column(style="dim")
     head.add_column(overflow="fold")
     for name, fact in tables.machine(data):
-        head.add_row(name, fact)
+        head.add_row(name, Text(fact))
     console.print(head, Text(tables.verdict(data), style="bold yellow" if noisy(data) else ""))
     for line in tables.incomplete(data):
         console.print(Text(line, style="bold red"))
@@ -37,8 +37,8 @@ def show(data: dict[str, Any], console: Console) -> None:
         table = make(data)
         if table.rows:
             draw(table, console)
-        if make is tables.batches:
-            console.print(*tables.advices(data), "", sep="\n", highlight=False, markup=False)
+            if make is tables.batches:
+                console.print(*tables.advices(data), "", sep="\n", highlight=False, markup=False)
 
 
 def draw(table: tables.Table, console: Console) -> None:

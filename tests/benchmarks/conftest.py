@@ -52,7 +52,7 @@ def run():
         "quick": False,
         "backends": ["numpy", "numba"],
         "machine": {
-            "cpu": "A <CPU>",
+            "cpu": "A <CPU> [1]",
             "cpus": 2,
             "memory_gb": 8.0,
             "gpu": {},
@@ -71,7 +71,8 @@ def run():
 @pytest.fixture
 def peers():
     """Rows as `xpnn_benchmarks.peers.table.row` makes them."""
-    lanes = [{"side": side, "why_not": why} for side, why in (("xpnn", ""), ("torch", ""), ("jax", "y differs"))]
+    told = (("xpnn", "recorded", "", {}), ("torch", "compiled", "", {"eager": "too old"}), ("jax", "", "y differs", {}))
+    lanes = [dict(zip(("side", "variant", "why_not", "failed"), lane, strict=True)) for lane in told]
     ratios = {"torch": {"ms": 3.0, "ratio": 1.5, "least": 1.25, "most": 2.0}}
     found = {"work": "softmax, 64x10", "lanes": lanes, "peers": ratios, "ms": 2.0}
     return [

@@ -98,7 +98,7 @@ def test_what_differs_is_named(run):
     here["versions"] = {"xpnn": "0.1.0", "numpy": "2.5.0", "numba": "0.61"}
     other["xpnn"]["noise"]["noisy"] = "the machine was 20% slower at the end"
     said = "\n".join(compare.compare(run, other).warnings)
-    assert "cpu: A <CPU> in the old run, Another in the new one" in said
+    assert "cpu: A <CPU> [1] in the old run, Another in the new one" in said
     assert "gpu: none in the old run, A GPU" in said
     assert "numba: none in the old run, 0.61" in said
     assert "numpy: 2.4.6 in the old run, 2.5.0" in said

@@ -94,7 +94,7 @@ def test_it_can_be_read_aloud(page):
 def test_it_says_the_same(page):
     text = escaping.unescape(page)
     for said in (
-        "A <CPU>, 2 CPUs",
+        "A <CPU> [1], 2 CPUs",
         "4,000×",
         "≈ 1.50 s",
         "dense: below batch 64 use numpy",

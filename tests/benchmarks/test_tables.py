@@ -92,18 +92,36 @@ def test_nothing_measured(run):
 def test_peers(run, peers):
     run["xpnn"]["peers"] = peers
     table = tables.peers(run)
-    assert table.columns == ("work", "xpnn", "torch / xpnn", "jax / xpnn", "achieved", "of ceiling")
-    assert table.rows[0] == ("softmax, 64x10", "2.00 ms", "1.50 (1.25 - 2.00)", "-", "5.00 GB/s", "50 %")
-    assert table.rows[1] == ("none", "-", "-", "-", "", "")
-    assert table.notes[1:] == ["softmax, 64x10, without jax: y differs"]
+    share = ("5.00 GB/s", "50 %")
+    assert table.columns == ("work", "xpnn", "torch / xpnn", "jax / xpnn", "achieved", "of ceiling", "fastest forms")
+    assert table.rows[0] == (
+        "softmax, 64x10",
+        "2.00 ms",
+        "1.50 (1.25 - 2.00)",
+        "-",
+        *share,
+        "xpnn recorded, torch compiled",
+    )
+    assert table.rows[1] == ("none", "-", "-", "-", "", "", "xpnn recorded")
+    told = ["Without torch eager: too old", "Without jax: y differs"]
+    assert table.notes[1:] == [f"{said} (softmax, 64x10)" for said in told]
+    run["xpnn"]["peers"] = peers[:1]
+    assert tables.peers(run).notes[1:] == told
 
 
 def test_start(run):
-    facts = (("import", "s", "xpnn", 0.12), ("import", "s", "torch", None), ("size", "MB", "torch", 820.0))
-    run["xpnn"]["start"] = [dict(zip(("name", "unit", "library", "value"), fact, strict=True)) for fact in facts]
+    names = ("library", "name", "unit", "median", "least", "most")
+    facts = (
+        ("xpnn", "import", "s", 0.12, 0.11, 0.2),
+        ("xpnn", "size", "MB", 33.0, 33.0, 33.0),
+        ("torch", "import", "s", None, None, None),
+    )
+    run["xpnn"]["start"] = [dict(zip(names, fact, strict=True)) for fact in facts]
+    run["xpnn"]["start"][2]["why_not"] = "not installed"
     table = tables.start(run)
-    assert table.columns == ("", "xpnn", "torch")
-    assert table.rows == [("import", "120 ms", "-"), ("size", "-", "820 MB")]
+    assert table.columns == ("library", "import", "size")
+    assert table.rows == [("xpnn", "120 ms (110 ms - 200 ms)", "33.0 MB"), ("torch", "-", "-")]
+    assert table.notes == ["Without torch: not installed"]
 
 
 def test_machine(run):

@@ -50,7 +50,7 @@ def test_what_the_line_above_has_is_not_repeated(run):
 def test_head_and_noise(run):
     text = shown(run, 200)
     assert "measured  2026-01-02 03:04 UTC" in text
-    assert "A <CPU>, 2 CPUs, 8.0 GB" in text
+    assert "A <CPU> [1], 2 CPUs, 8.0 GB" in text
     assert "\nsteady: " in text
     assert "extrapolated" in text
     assert "dense: below batch 64 use numpy, above it numba" in text
