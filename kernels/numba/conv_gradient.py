@@ -80,16 +80,19 @@ def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0
 def spread(T, wide, m0, m1, place, taps, run, K, groups, I, dx, start):
     """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx.
 
-    A row of T is `wide` long: what is behind the K elements is not looked at.
+    A row of T is `wide` long: what is behind the K elements is not looked at. Pixels follow each other so far apart that
+    none waits for what the one before it stores.
     """
     tile, lanes = zeros_one(dx), simd.WIDTH // dx.itemsize
+    apart = -(-run // lanes) * lanes // max(1, place[1] - place[0]) + 1
     for g in range(groups):
-        for k in range(0, K, run):  # outside: the next pixel's run would wait for this one's to be stored
-            for m in range(m0, m1):
-                at, to = ((m - m0) * groups + g) * wide + k, start + place[m] + taps[k] + g * I
-                for i in range(0, run, lanes):  # whole vectors: what is beyond the run gets zeros added
-                    line = vector.only(simd.load(tile, T, at + i, 0, 1, lanes), run - i, 0)
-                    simd.store(vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line), dx, to + i, 0, 1, lanes)
+        for k in range(0, K, run):
+            for first in range(m0, min(m0 + apart, m1)):
+                for m in range(first, m1, apart):
+                    at, to = ((m - m0) * groups + g) * wide + k, start + place[m] + taps[k] + g * I
+                    for i in range(0, run, lanes):  # whole vectors: what is beyond the run gets zeros added
+                        line = vector.only(simd.load(tile, T, at + i, 0, 1, lanes), run - i, 0)
+                        simd.store(vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line), dx, to + i, 0, 1, lanes)
 
 
 @kernel
