@@ -80,8 +80,8 @@ def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0
 def spread(T, wide, m0, m1, place, taps, run, K, groups, I, dx, start):
     """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx.
 
-    A row of T is `wide` long: what is behind the K elements is not looked at. Pixels follow each other so far apart that
-    none waits for what the one before it stores.
+    A row of T is `wide` long: what is behind the K elements is not looked at. Pixels follow each other so far apart
+    that none waits for what the one before it stores.
     """
     tile, lanes = zeros_one(dx), simd.WIDTH // dx.itemsize
     apart = -(-run // lanes) * lanes // max(1, place[1] - place[0]) + 1

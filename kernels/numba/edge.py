@@ -1,7 +1,8 @@
 """Vectors of which only a part exists: the first lanes, as many as are left before the end of a row.
 
-With AVX-512 both are one instruction with a mask, for vectors of half the width too. Before it a masked store takes some twenty on some machines (Zen), so
-there halves, quarters, ... are stored, in a function of its own: these are edges, and are not to fill the kernels.
+With AVX-512 both are one instruction with a mask, for vectors of half the width too. Before it a masked store takes
+some twenty on some machines (Zen), so there halves, quarters, ... are stored, in a function of its own: these are
+edges, and are not to fill the kernels.
 """
 
 from __future__ import annotations
