@@ -143,7 +143,7 @@ def forward(thread, threads, x, kept, masked, panels, bias, y, positive, shape, 
         h0, h1 = p0 * SH - top, (p1 - 1) * SH + (KH - 1) * DH + 1 - top
         fetch(masked, x, kept, (n, H, W), C, h0, h1, -left, columns - left, band)
         M = (p1 - p0) * Q
-        chunk = M if width == O and K <= DEEP else CHUNK  # all at once where one panel serves all
+        chunk = M if groups == 1 and width >= O and K <= DEEP else CHUNK  # all at once where one panel serves all
         for m0 in range(0, M, chunk):
             m1, z0 = min(m0 + chunk, M), ((n * P + p0) * Q + m0) * O
             product(band, place, m0, m1, taps, K, I, panels, O // groups, width, groups, bias, y, z0, positive)
