@@ -29,7 +29,8 @@ class Plan(NamedTuple):
     lanes: int
 
     def width(self, features: int) -> int:
-        """The columns of the panels for so many features: the widest that adds the fewest zeros."""
+        """The columns of the panels for so many features: half a vector where that is enough, else the widest that adds
+        the fewest zeros."""
         if kernels.HALVES and features <= self.lanes // 2:
             return self.lanes // 2
         vectors = -(-features // self.lanes)
