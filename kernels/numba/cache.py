@@ -26,6 +26,8 @@ SHARE = 4
 TRIAL = 8 << 20
 """Bytes of each array of the trial, at most."""
 GAIN = 1.25
+APPLYING, TRAINING = 2, 4
+"""Arrays like x that an op touches before it comes again: x and y, and with its backward their gradients."""
 four = simd.zeros(1, 4)
 
 

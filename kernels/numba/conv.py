@@ -22,7 +22,7 @@ from xpnn_kernels.numba.split import on_threads
 
 WIDE, MIDDLE, NARROW = (4, 2, 1) if simd.REGISTERS == 32 else (2, 2, 1)
 TALL, LOW = (12, 6) if simd.REGISTERS == 32 else (6, 6)
-"""Tiles: LOW pixels x WIDE vectors, TALL x MIDDLE, TALL x NARROW."""
+"""Tiles: LOW pixels x WIDE vectors, TALL x MIDDLE, TALL x NARROW, TALL x half of one."""
 CHUNK = 48
 """Pixels whose results are finished before the next are begun; whole tiles of every kind."""
 SLACK = 4 * simd.WIDTH
@@ -30,7 +30,11 @@ SLACK = 4 * simd.WIDTH
 DEEP = 256 if simd.REGISTERS == 16 else 1 << 30
 """Products in a row: so much of a narrow panel stays in L1 while a chunk goes over it."""
 
+HALVES = simd.WIDTH == 64
+"""Are there tiles of half a vector? For few channels, where whole vectors take twice as long (Zen 4)."""
+
 zeros_wide, zeros_middle, zeros_narrow = simd.zeros(LOW, WIDE), simd.zeros(TALL, MIDDLE), simd.zeros(TALL, NARROW)
+zeros_half = simd.zeros(TALL, 1, simd.WIDTH // 2)
 
 
 @kernel
@@ -119,6 +123,8 @@ def product(a, place, m0, m1, taps, K, I, panels, O, width, groups, bias, z, z0,
                     strip(zeros_wide(z), LOW, *rest)
                 elif MIDDLE < WIDE and width == MIDDLE * lanes:
                     strip(zeros_middle(z), TALL, *rest)
+                elif HALVES and width < lanes:
+                    strip(zeros_half(z), TALL, *rest)
                 else:
                     strip(zeros_narrow(z), TALL, *rest)
             b += K * width
@@ -130,13 +136,14 @@ def forward(thread, threads, x, kept, masked, panels, bias, y, positive, shape, 
     N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups = shape
     each, band = -(-P // height), bands[thread]
     I, columns = C // groups, (Q - 1) * SW + (KW - 1) * DW + 1
+    K = KH * KW * I
     for item in range(N * each * thread // threads, N * each * (thread + 1) // threads):
         n, p0 = item // each, item % each * height
         p1 = min(P, p0 + height)
         h0, h1 = p0 * SH - top, (p1 - 1) * SH + (KH - 1) * DH + 1 - top
         fetch(masked, x, kept, (n, H, W), C, h0, h1, -left, columns - left, band)
-        for m0 in range(0, (p1 - p0) * Q, CHUNK):
-            m1, z0 = min(m0 + CHUNK, (p1 - p0) * Q), ((n * P + p0) * Q + m0) * O
-            product(
-                band, place, m0, m1, taps, KH * KW * I, I, panels, O // groups, width, groups, bias, y, z0, positive
-            )
+        M = (p1 - p0) * Q
+        chunk = M if groups == 1 and width >= O and K <= DEEP else CHUNK  # all at once where one panel serves all
+        for m0 in range(0, M, chunk):
+            m1, z0 = min(m0 + chunk, M), ((n * P + p0) * Q + m0) * O
+            product(band, place, m0, m1, taps, K, I, panels, O // groups, width, groups, bias, y, z0, positive)

@@ -14,12 +14,14 @@ from __future__ import annotations
 from xpnn_kernels.numba import simd, vector
 from xpnn_kernels.numba.conv import (
     CHUNK,
+    HALVES,
     LOW,
     MIDDLE,
     TALL,
     WIDE,
     fetch,
     product,
+    zeros_half,
     zeros_middle,
     zeros_narrow,
     zeros_wide,
@@ -29,7 +31,14 @@ from xpnn_kernels.numba.lines import clear, copy
 from xpnn_kernels.numba.rows import add_products_at
 from xpnn_kernels.numba.split import on_threads
 
+SHORT = 9
+"""Rows of dw in a tile, where that adds fewer zeros than TALL: windows of 3x3."""
 zeros_line, zeros_one = simd.zeros(1, WIDE), simd.zeros(1, 1)
+short_middle, short_narrow, short_half = (
+    simd.zeros(SHORT, MIDDLE),
+    simd.zeros(SHORT, 1),
+    simd.zeros(SHORT, 1, simd.WIDTH // 2),
+)
 
 
 @kernel
@@ -44,31 +53,46 @@ def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, 
 @kernel
 def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0):
     lanes, pitch = simd.WIDTH // dz.itemsize, O * groups
+    short = -(-K // SHORT) * SHORT < -(-K // TALL) * TALL
     for g in range(groups):
         for o in range(0, O, width):
             n, count = g * O + o, min(width, O - o)
+            rest = band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0
             if width == WIDE * lanes:
-                sum_strip(zeros_wide(dw), LOW, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
+                sum_strip(zeros_wide(dw), LOW, *rest)
             elif MIDDLE < WIDE and width == MIDDLE * lanes:
-                sum_strip(zeros_middle(dw), TALL, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
+                if short:
+                    sum_strip(short_middle(dw), SHORT, *rest)
+                else:
+                    sum_strip(zeros_middle(dw), TALL, *rest)
+            elif HALVES and width < lanes:
+                if short:
+                    sum_strip(short_half(dw), SHORT, *rest)
+                else:
+                    sum_strip(zeros_half(dw), TALL, *rest)
+            elif short:
+                sum_strip(short_narrow(dw), SHORT, *rest)
             else:
-                sum_strip(zeros_narrow(dw), TALL, band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0)
+                sum_strip(zeros_narrow(dw), TALL, *rest)
 
 
 @kernel
 def spread(T, wide, m0, m1, place, taps, run, K, groups, I, dx, start):
     """dx[start + place[m] + taps[k] + g I] += T[m - m0, g, k], `run` elements k together, side by side in dx.
 
-    A row of T is `wide` long: what is behind the K elements is not looked at.
+    A row of T is `wide` long: what is behind the K elements is not looked at. Pixels follow each other so far apart
+    that none waits for what the one before it stores.
     """
     tile, lanes = zeros_one(dx), simd.WIDTH // dx.itemsize
+    apart = -(-run // lanes) * lanes // max(1, place[1] - place[0]) + 1
     for g in range(groups):
-        for k in range(0, K, run):  # outside: the next pixel's run would wait for this one's to be stored
-            for m in range(m0, m1):
-                at, to = ((m - m0) * groups + g) * wide + k, start + place[m] + taps[k] + g * I
-                for i in range(0, run, lanes):  # whole vectors: what is beyond the run gets zeros added
-                    line = vector.only(simd.load(tile, T, at + i, 0, 1, lanes), run - i, 0)
-                    simd.store(vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line), dx, to + i, 0, 1, lanes)
+        for k in range(0, K, run):
+            for first in range(m0, min(m0 + apart, m1)):
+                for m in range(first, m1, apart):
+                    at, to = ((m - m0) * groups + g) * wide + k, start + place[m] + taps[k] + g * I
+                    for i in range(0, run, lanes):  # whole vectors: what is beyond the run gets zeros added
+                        line = vector.only(simd.load(tile, T, at + i, 0, 1, lanes), run - i, 0)
+                        simd.store(vector.add(simd.load(tile, dx, to + i, 0, 1, lanes), line), dx, to + i, 0, 1, lanes)
 
 
 @kernel
@@ -113,7 +137,7 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
     """Images i0..i1. dx, dw, db may be empty (not wanted); dw and db begin at d0 K O and d0 O."""
     _, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups = shape
     place, taps, pixels, channels = tabs
-    band, dz, T, padded = scratch
+    band, copied, T, padded = scratch
     I = C // groups
     K, columns, there = KH * KW * I, (Q - 1) * SW + (KW - 1) * DW + 1, (P - 1) * SH + (KH - 1) * DH + 1
     run, part = KW * I if DW == 1 and groups == 1 else I, O // groups
@@ -124,7 +148,10 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
         for p0 in range(0, P, height):
             p1 = min(P, p0 + height)
             M, h0 = (p1 - p0) * Q, p0 * SH - top
-            fetch(masked, dy, kept, (n, P, Q), O, p0, p1, 0, Q, dz)
+            dz = dy[(n * P + p0) * Q * O : (n * P + p1) * Q * O]
+            if masked or part % widths[0]:  # or tiles would read on behind the end of dy
+                dz = copied
+                fetch(masked, dy, kept, (n, P, Q), O, p0, p1, 0, Q, dz)
             if db.size:
                 add_columns(dz, M, O, db, d0 * O)
             if dw.size:

@@ -1,7 +1,8 @@
 """Vectors of which only a part exists: the first lanes, as many as are left before the end of a row.
 
-With AVX-512 both are one instruction with a mask. Before it a masked store takes some twenty on some machines (Zen), so
-there halves, quarters, ... are stored, in a function of its own: these are edges, and are not to fill the kernels.
+With AVX-512 both are one instruction with a mask, for vectors of half the width too. Before it a masked store takes
+some twenty on some machines (Zen), so there halves, quarters, ... are stored, in a function of its own: these are
+edges, and are not to fill the kernels.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from llvmlite import ir
 from numba.core import cgutils
 
 I1, I32 = ir.IntType(1), ir.IntType(32)
-MASKED_BYTES = 64
-"""Vectors of so many bytes are stored with masks."""
 
 
 def call_masked(builder, name, result, *arguments):
@@ -37,7 +36,7 @@ def _name(vector):
 def load(builder, tile, pointer, left):
     """The first `left` lanes of what is there, tile.lanes of any kind; zeros beyond, where nothing is read."""
     kind = pointer.type.pointee
-    if tile.lanes * tile.size == MASKED_BYTES:
+    if tile.masked:
         return _masked_load(builder, tile, kind, pointer, left)
     function = _outlined(builder.module, f"xpnn.load.{_name(kind)[0]}", kind, [pointer.type, left.type])
     if function.is_declaration:
@@ -54,7 +53,7 @@ def _masked_load(builder, tile, kind, pointer, left):
 def store(builder, tile, vector, pointer, left):
     """The first `left` lanes; nothing is written beyond."""
     name, size = _name(vector.type)
-    if tile.lanes * tile.size == MASKED_BYTES:
+    if tile.masked:
         mask = _mask(builder, tile, left)
         call_masked(builder, f"store.{name}.p0", ir.VoidType(), vector, pointer, I32(size), mask)
         return

@@ -27,12 +27,12 @@ FUSED = ("contract",)  # product and sum in one where the machine can; never a l
 
 
 class Tile(types.Type):
-    def __init__(self, dtype, rows, columns):
+    def __init__(self, dtype, rows, columns, width=WIDTH):
         self.dtype, self.rows, self.columns, self.size = dtype, rows, columns, dtype.bitwidth // 8
-        self.lanes = WIDTH // self.size
+        self.lanes, self.masked = width // self.size, WIDTH == 64
         self.vector = ir.VectorType(ir.FloatType() if self.size == 4 else ir.DoubleType(), self.lanes)
         self.zero = ir.Constant(self.vector, None)
-        super().__init__(f"Tile({dtype}, {rows}, {columns})")
+        super().__init__(f"Tile({dtype}, {rows}, {columns}, {width})")
 
 
 @register_model(Tile)
@@ -91,12 +91,15 @@ def _move(context, builder, tile, array, place, vectors):
     return context.get_dummy_value() if vectors else _pack(builder, tile, result)
 
 
-def zeros(rows, columns):
-    """An intrinsic: zeros(array) is a tile of its dtype; rows=0 for as many as lanes. To be made at module level."""
+def zeros(rows, columns, width=WIDTH):
+    """An intrinsic: zeros(array) is a tile of its dtype; rows=0 for as many as lanes. To be made at module level.
+
+    width: bytes of its vectors, where they are to be narrower than the machine's.
+    """
 
     @intrinsic
     def make(typing, array):
-        tile = Tile(array.dtype, rows or WIDTH * 8 // array.dtype.bitwidth, columns)
+        tile = Tile(array.dtype, rows or width * 8 // array.dtype.bitwidth, columns, width)
         return tile(array), lambda context, builder, signature, values: ir.Constant(context.get_value_type(tile), None)
 
     return make

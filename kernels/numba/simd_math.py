@@ -126,7 +126,7 @@ def relu_slope(typing, y):
 @intrinsic(prefer_literal=True)
 def column(typing, tile, c):
     """The c-th column (a literal) as a tile of one."""
-    one = Tile(tile.dtype, tile.rows, 1)
+    one = Tile(tile.dtype, tile.rows, 1, tile.lanes * tile.size)
 
     def generate(context, builder, sig, values):
         return _pack(builder, one, _unpack(builder, tile, values[0])[c.literal_value :: tile.columns])

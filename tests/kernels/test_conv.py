@@ -1,5 +1,9 @@
 """Convolution kernels: odd sizes against float64, one thread and two, the same bits twice, NaN, masks of their own."""
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,7 @@ import xpnn
 from xpnn import check, ops
 from xpnn.backends.numba import conv_direct
 from xpnn.core import backend as backends
-from xpnn.core.op import REGISTRY, Arg, Case, Spec
+from xpnn.core.op import REGISTRY, Arg, Case, Kept, Spec
 from xpnn_kernels.numba import conv as kernels
 
 CONV2D = REGISTRY["conv2d"]
@@ -56,6 +60,8 @@ SETTINGS = {
     "direct": ((3, 20, 18, 5), (3, 3, 5, 33), (3, 20, 18, 33), {}),
     "mirrored": ((3, 20, 18, 17), (3, 3, 17, 7), (3, 20, 18, 7), {}),
     "bands": ((3, 30, 70, 3), (3, 2, 3, 33), (3, 30, 70, 33), {}),
+    "half a vector": ((3, 30, 30, 6), (5, 5, 6, 6), (3, 30, 30, 6), {}),
+    "nine elements": ((3, 30, 30, 1), (3, 3, 1, 32), (3, 30, 30, 32), {}),
     "strided along W": ((3, 20, 18, 5), (3, 4, 5, 13), (3, 20, 9, 13), {"stride": (1, 2), "dilation": (2, 1)}),
     "few in groups": ((3, 20, 18, 9), (3, 3, 3, 21), (3, 20, 18, 21), {"groups": 3, "dilation": (1, 2)}),
     "strided": ((3, 20, 18, 5), (3, 3, 5, 33), (3, 10, 9, 33), {"stride": 2}),
@@ -94,7 +100,7 @@ def test_masks_are_those_of_the_kernel(name):
 def test_nan_stays(name):
     *shapes, settings = SETTINGS[name]
     x, w, b, dy = draw(*shapes)
-    x[1, 7, 8, 2] = np.nan
+    x[1, 7, 8, -1] = np.nan
     with xpnn.use("numba"), xpnn.precision("exact"):
         y, _, dw, _ = gradients(x, w, b, dy, padding="same", activation="relu", **settings)
         expected = ops.conv2d(xpnn.tensor(x), xpnn.tensor(w), xpnn.tensor(b), padding="same", **settings).numpy()
@@ -114,3 +120,23 @@ def test_tiles_read_no_further_than_the_band(sizes):
     place, taps = (np.empty(spec.shape, spec.dtype) for spec in conv_direct.table_specs(plan))
     kernels.tables(plan.shape, place, taps)
     assert place.max() + taps.max() < plan.band()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="protects a page of memory as POSIX does")
+@pytest.mark.parametrize("O", [6, 32])
+def test_nothing_is_read_behind_the_gradient(O):
+    """It is not copied where tiles end with its rows; behind it is a page that may not be touched."""
+    x, w, b = (np.ones(shape, np.float32) for shape in ((1, 5, 5, 2), (3, 3, 2, O), (O,)))
+    pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    memory = np.frombuffer(pages, np.float32)
+    half = memory.size // 2
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(memory[half:].ctypes.data), mmap.PAGESIZE, 0) == 0
+    dy = memory[half - 9 * O : half].reshape(1, 3, 3, O)
+    dy[...] = 1
+    attrs = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1, "activation": None}
+    specs = [Spec(a.shape, a.dtype) for a in (x, w, b)]
+    work = [np.empty(spec.shape, spec.dtype) for spec in conv_direct.work("backward", *specs, **attrs)]
+    dins = [np.empty_like(a) for a in (x, w, b)]
+    conv_direct.backward(dins, (dy,), Kept((x, w, b), (dy,), (), tuple(specs)), work=work, **attrs)
+    np.testing.assert_array_equal(dins[1], np.full_like(w, 9))
+    np.testing.assert_array_equal(dins[2], np.full_like(b, 9))

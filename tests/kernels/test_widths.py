@@ -1,4 +1,5 @@
-"""The SIMD generator on narrower vectors than this machine's: the same products, in processes that pretend."""
+"""The SIMD generator on narrower vectors than this machine's: products, pools and normalisation, in processes that
+pretend."""
 
 from __future__ import annotations
 
@@ -23,6 +24,13 @@ for dtype in ("float32", "float64"):
             for threads in (1, 2):
                 gemm.matmul(a, right, out, threads)
                 assert abs(out - a.astype("f8") @ b).max() < (1e-4 if dtype == "float32" else 1e-12)
+from xpnn import check
+from xpnn.core import backend as backends
+from xpnn.core.op import REGISTRY
+for name in ("max_pool2d", "avg_pool2d", "batch_norm"):
+    for dtype in ("float32", "float64"):
+        for case in REGISTRY[name].cases:
+            list(check.parity(REGISTRY[name], case, backends.get("numba"), dtype))
 print(simd.WIDTH, simd.REGISTERS)
 """
 

@@ -125,6 +125,8 @@ X, W = (2, 5, 6, 3), (3, 3, 3, 4)
         (lambda: ops.conv2d(tensor(*X), tensor(3, 3, 1, 4), groups=3), ConfigError, "groups=3 divides; got 4"),
         (lambda: ops.conv2d(tensor(*X), tensor(*W), groups=0), ConfigError, "expected groups >= 1"),
         (lambda: ops.conv2d(tensor(*X), tensor(*W), stride=0), ConfigError, "expected stride >= 1"),
+        (lambda: ops.conv2d(tensor(*X), tensor(*W), dilation=2**70), ConfigError, r"expected dilation < 2\*\*31"),
+        (lambda: ops.conv2d(tensor(*X), tensor(*W), padding=2**63), ConfigError, r"expected padding < 2\*\*31"),
         (lambda: ops.conv2d(tensor(*X), tensor(*W), dilation=(1, 0)), ConfigError, "expected dilation >= 1"),
         (lambda: ops.conv2d(tensor(*X), tensor(*W), padding=-1), ConfigError, "expected padding >= 0"),
         (lambda: ops.conv2d(tensor(*X), tensor(*W), padding="full"), ConfigError, "'same', 'valid'"),

@@ -10,6 +10,7 @@ import pytest
 import xpnn
 from xpnn import ops
 from xpnn.errors import ConfigError, DTypeError, ShapeError
+from xpnn.ops import window as windows
 
 
 def image(rows, dtype="float32"):
@@ -102,6 +103,36 @@ def test_no_images(place):
         assert x.grad.shape == (0, 4, 4, 3)
 
 
+def test_windows_far_larger_than_the_image(place):
+    """Nothing as large as they are is allocated."""
+    x = np.random.default_rng(0).permutation(18).reshape(1, 3, 6, 1).astype("f")
+    with xpnn.use(place):
+        t = xpnn.tensor(x, requires_grad=True)
+        y = ops.max_pool2d(t, 2**30, 1, "same")
+        np.testing.assert_array_equal(y.numpy(), np.full_like(x, 17))
+        y.sum().backward()
+        np.testing.assert_array_equal(t.grad.numpy(), 18 * (x == 17))
+        np.testing.assert_allclose(ops.avg_pool2d(t, 2**30, 1, "same").numpy(), np.full_like(x, x.mean()), rtol=1e-6)
+
+
+def test_windows_cut_to_what_reaches_the_image_see_the_same_pixels():
+    rng, cut = np.random.default_rng(0), 0
+    for _ in range(300):
+        H, K, S = (int(n) for n in rng.integers(1, (8, 20, 8)))
+        padding = tuple(int(n) for n in rng.integers(0, K, 2)), (0, 0)
+        if H + sum(padding[0]) < K:
+            continue
+        counts = windows.count("pool", (H, 1), (K, 1), (S, 1), padding)
+        (k, _), around = windows.reaching((H, 1), counts, (K, 1), (S, 1), padding)
+        assert windows.count("pool", (H, 1), (k, 1), (S, 1), around) == counts
+        assert max(around[0]) < k <= K
+        for i in range(counts[0]):
+            start, new = i * S - padding[0][0], i * S - around[0][0]
+            assert range(max(start, 0), min(start + K, H)) == range(max(new, 0), min(new + k, H))
+        cut += k < K
+    assert cut > 50
+
+
 @pytest.mark.parametrize("pool", [ops.max_pool2d, ops.avg_pool2d])
 def test_the_number_of_threads_changes_nothing(pool):
     x = np.random.default_rng(1).standard_normal((3, 33, 31, 67)).astype(np.float32)
@@ -129,6 +160,12 @@ def test_the_number_of_threads_changes_nothing(pool):
         (lambda x: ops.max_pool2d(x[0], 2), ShapeError, r"max_pool2d: expected x \(N, H, W, C\); got \(4, 4, 1\)"),
         (lambda x: ops.max_pool1d(x, 2), ShapeError, r"max_pool1d: expected x \(N, T, C\)"),
         (lambda x: ops.global_avg_pool(x[0, 0]), ShapeError, r"global_avg_pool: expected x \(N, ..., C\)"),
+        (lambda x: ops.global_avg_pool(x[:, :0]), ShapeError, "global_avg_pool: .* with a pixel at least; got"),
+        (
+            lambda x: ops.max_pool2d(x, 2, 2**63),
+            ConfigError,
+            r"max_pool2d: expected stride < 2\*\*31; got 9223372036854",
+        ),
         (lambda x: ops.max_pool2d(x, 5), ShapeError, "max_pool2d: expected images of at least 5 x 5 pixels"),
         (lambda x: ops.avg_pool2d(x, 0), ConfigError, "avg_pool2d: expected window >= 1; got 0"),
         (lambda x: ops.avg_pool2d(x, (2, 2, 2)), ConfigError, "expected window as a number or a pair"),

@@ -123,7 +123,10 @@ def _pool2d(op: Op, x: Any, window: Any, stride: Any, padding: Any) -> Tensor:
         raise ShapeError(f"{op.name}: expected x (N, H, W, C); got {x.shape}")
     window = windows.need_pair(op.name, "window", window)
     stride = window if stride is None else windows.need_pair(op.name, "stride", stride)
-    padding = windows.need_padding(op.name, padding, (x.shape[1], x.shape[2]), window, stride)
+    image = x.shape[1], x.shape[2]
+    padding = windows.need_padding(op.name, padding, image, window, stride)
+    _, OH, OW, _ = _out(op.name, Spec(x.shape, x.dtype), window, stride, padding).shape
+    window, padding = windows.reaching(image, (OH, OW), window, stride, padding)
     return apply(op, x, window=window, stride=stride, padding=padding)
 
 
@@ -145,6 +148,8 @@ def _global(name: str, op: Op, x: Any) -> Tensor:
     if x.ndim < 3:
         raise ShapeError(f"{name}: expected x (N, ..., C) with axes between; got {x.shape}")
     N, P, C = x.shape[0], prod(x.shape[1:-1]), x.shape[-1]
+    if P == 0:
+        raise ShapeError(f"{name}: expected x (N, ..., C) with a pixel at least; got {x.shape}")
     return _pool2d(op, x.reshape(N, P, 1, C), (P, 1), None, 0).reshape(N, C)
 
 

@@ -13,12 +13,17 @@ Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 """((top, bottom), (left, right))."""
 
+LIMIT = 1 << 31
+"""Below it are all sizes, so that products of two of them are numbers of 64 bits."""
+
 
 def need_size(name: str, what: str, value: Any, least: int = 1) -> int:
-    """A whole number; ConfigError below `least`."""
+    """A whole number; ConfigError below `least` and from LIMIT on."""
     size = need_whole(f"{name}: {what}", value)
     if size < least:
         raise ConfigError(f"{name}: expected {what} >= {least}; got {value!r}")
+    if size >= LIMIT:
+        raise ConfigError(f"{name}: expected {what} < 2**31; got {value!r}")
     return size
 
 
@@ -65,6 +70,18 @@ def count(name: str, sizes: Pair, window: Pair, stride: Pair, padding: Padding, 
         )
     rows, columns = ((whole - span) // s + 1 for whole, span, s in zip(padded, spans, stride, strict=True))
     return rows, columns
+
+
+def reaching(sizes: Pair, counts: Pair, window: Pair, stride: Pair, padding: Padding) -> tuple[Pair, Padding]:
+    """The smallest window and padding with which so many windows see the same pixels: a window may be far larger than
+    the image. The elements of a window have other numbers then."""
+    windows, sides = [], []
+    for n, times, k, s, (before, _) in zip(sizes, counts, window, stride, padding, strict=True):
+        last = (times - 1) * s
+        start, end = min(before, last), min(k - before, n)
+        windows.append(start + end)
+        sides.append((start, max(last + end - n, 0)))
+    return (windows[0], windows[1]), (sides[0], sides[1])
 
 
 def pad(xp: Namespace, x: Array, padding: Padding, value: float) -> Array:

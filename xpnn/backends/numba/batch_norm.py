@@ -7,8 +7,8 @@ import numpy as np
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
 from xpnn_kernels.numba import batch_norm as kernels
+from xpnn_kernels.numba import cache
 from xpnn_kernels.numba import threads as pool
-from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 15
 """Elements above which rows are shared among threads."""
@@ -36,7 +36,7 @@ def _forward(outs, saved, x, gamma, beta, *, eps, work):
     kernels.moments(len(means), x, means, squares)
     kernels.gather(len(x), means, squares, eps, gamma, mean, var, rstd, a)
     np.copyto(kept_mean, mean)
-    kernels.line(len(means), x, mean, a, beta, y, past(y, 4 * y.nbytes))
+    kernels.line(len(means), x, mean, a, beta, y, cache.past(y, cache.TRAINING * y.nbytes))
 
 
 def _backward(dins, douts, kept, *, eps, work):
@@ -48,7 +48,7 @@ def _backward(dins, douts, kept, *, eps, work):
     kernels.scatter(len(x), plain, slanted, rstd, gamma, dmean, dvar, a, b, slope, dgamma, dbeta)
     if dx is not None:
         dx = _rows(dx)
-        kernels.line_back(len(plain), x, dy, mean, a, b, slope, dx, past(dx, 4 * dx.nbytes))
+        kernels.line_back(len(plain), x, dy, mean, a, b, slope, dx, cache.past(dx, cache.TRAINING * dx.nbytes))
 
 
 def _inference_work(phase, x, gamma, beta, mean, var, *, eps):
@@ -62,7 +62,7 @@ def _inference(outs, saved, x, gamma, beta, mean, var, *, eps, work):
     np.sqrt(a, out=a)
     np.divide(gamma, a, out=a)
     y = _rows(outs[0])
-    kernels.line(_threads(x), _rows(x), mean, a, beta, y, past(y, 2 * y.nbytes))
+    kernels.line(_threads(x), _rows(x), mean, a, beta, y, cache.past(y, cache.APPLYING * y.nbytes))
 
 
 def _inference_back(dins, douts, kept, *, eps, work):
@@ -77,7 +77,7 @@ def _inference_back(dins, douts, kept, *, eps, work):
         np.multiply(gamma, rstd, out=a)
         zero.fill(0)
         dx = _rows(dx)
-        kernels.line(len(plain), dy, zero, a, zero, dx, past(dx, 4 * dx.nbytes))
+        kernels.line(len(plain), dy, zero, a, zero, dx, cache.past(dx, cache.TRAINING * dx.nbytes))
     if dgamma is None and dbeta is None:
         return
     kernels.sums(len(plain), x, dy, mean, plain, slanted)

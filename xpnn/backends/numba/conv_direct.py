@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from xpnn.backends.numba import activation as activations
@@ -12,6 +14,25 @@ from xpnn.core.op import Spec
 from xpnn_kernels.numba import conv as kernels
 from xpnn_kernels.numba import conv_gradient as gradients
 from xpnn_kernels.numba import threads
+
+CORRELATION = 4
+"""How many scratch arrays `correlate` has: place, taps, panels, and a band of each thread."""
+
+
+class Scratch(NamedTuple):
+    """Of the gradients: specs, and then the arrays. A thread has a row of bands and of what follows."""
+
+    place: Any
+    taps: Any
+    pixels: Any
+    channels: Any
+    panels: Any
+    bands: Any
+    dzs: Any
+    Ts: Any
+    padded: Any
+    dws: Any
+    dbs: Any
 
 
 def mirrored(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -31,7 +52,9 @@ def work(phase, x, w, b=None, *, activation, **attrs):
     if phase == "forward":
         return correlation_work(p, x.dtype)
     N, P, Q, O = p.shape[0], *p.shape[4:7]
-    return gradient_work(p, x.dtype) + (() if activations.fused(activation) else (Spec((N, P, Q, O), x.dtype),))
+    return (*gradient_work(p, x.dtype), *_input_work(p, x.dtype)) + (
+        () if activations.fused(activation) else (Spec((N, P, Q, O), x.dtype),)
+    )
 
 
 def correlation_work(p, dtype):
@@ -46,18 +69,19 @@ def gradient_work(p, dtype):
     spread = not (is_mirrored(p) or conv_input.fits(p))
     padded = ((P - 1) * SH + (KH - 1) * DH + 1) * p.columns * C if spread else 0
     part, pixels, index = O // groups, p.height * Q, np.dtype(np.intp)
-    return (
-        *table_specs(p),
-        Spec((pixels + kernels.TALL,), index),
-        Spec((part,), index),
-        Spec((groups * part * p.panels(p.K) if spread else 0,), dtype),
-        Spec((T, p.band() + kernels.SLACK), dtype),
-        Spec((T, pixels * O + kernels.SLACK), dtype),
-        Spec((T, kernels.CHUNK * groups * p.panels(p.K) + kernels.SLACK if spread else 0), dtype),
-        Spec((T, padded + kernels.SLACK), dtype),
-        Spec((T * p.K * O,), dtype),
-        Spec((T * O,), dtype),
-        *_input_work(p, dtype),
+    place, taps = table_specs(p)
+    return Scratch(
+        place,
+        taps,
+        pixels=Spec((pixels + kernels.TALL,), index),
+        channels=Spec((part,), index),
+        panels=Spec((groups * part * p.panels(p.K) if spread else 0,), dtype),
+        bands=Spec((T, p.band() + kernels.SLACK), dtype),
+        dzs=Spec((T, pixels * O + kernels.SLACK), dtype),
+        Ts=Spec((T, kernels.CHUNK * groups * p.panels(p.K) + kernels.SLACK if spread else 0), dtype),
+        padded=Spec((T, padded + kernels.SLACK), dtype),
+        dws=Spec((T * p.K * O,), dtype),
+        dbs=Spec((T * O,), dtype),
     )
 
 
@@ -92,6 +116,7 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
     dx, dw, db = (*dins, None)[:3]
     p = plan(x.dtype, shape_of(x, w, **attrs))
     source = (kept.saved or kept.outs)[0]
+    s, rest = Scratch(*work[: len(Scratch._fields)]), work[len(Scratch._fields) :]
     dy, masked = activations.before(activation, source, douts[0], work[-1])
     dy, source, flat = dy.reshape(-1), source.reshape(-1), w.reshape(-1)
     _, _, I, O = w.shape
@@ -100,39 +125,38 @@ def backward(dins, douts, kept, *, activation, work, **attrs):
     if dx is not None and is_mirrored(p):
         q, y = plan(x.dtype, mirrored(p.shape)), dx.reshape(-1)
         strides = (window - 1) * I * O, part, -I * O, 1, O
-        correlate(q, dy, source, masked, flat, strides, y[:0], y, False, work[11:15])
+        correlate(q, dy, source, masked, flat, strides, y[:0], y, False, rest[:CORRELATION])
         dx = None
     elif dx is not None and conv_input.fits(p):
-        conv_input.backward(p, dy, source, masked, flat, dx.reshape(-1), work[11 : 11 + conv_input.SCRATCH])
+        conv_input.backward(p, dy, source, masked, flat, dx.reshape(-1), rest[: conv_input.SCRATCH])
         dx = None
     if dx is None and dw is None and db is None:
         return
-    place, taps, pixels, channels, panels, bands, dzs, Ts, padded, dws, dbs = work[:11]
-    kernels.tables(p.shape, place, taps)
-    gradients.multiples(O, pixels.size - kernels.TALL, pixels)
-    gradients.multiples(1, channels.size, channels)
+    kernels.tables(p.shape, s.place, s.taps)
+    gradients.multiples(O, s.pixels.size - kernels.TALL, s.pixels)
+    gradients.multiples(1, s.channels.size, s.channels)
     if dx is not None:
-        kernels.pack(flat, 1, part, p.K, (0, part, 0, 1, O), groups, p.width(p.K), panels)
+        kernels.pack(flat, 1, part, p.K, (0, part, 0, 1, O), groups, p.width(p.K), s.panels)
     gradients.backward(
-        bands.shape[0],
+        s.bands.shape[0],
         x.reshape(-1),
         dy,
         source,
         masked,
-        panels,
-        dbs[:0] if dx is None else dx.reshape(-1),
-        dws if dw is not None else dws[:0],
-        dbs if db is not None else dbs[:0],
+        s.panels,
+        s.dbs[:0] if dx is None else dx.reshape(-1),
+        s.dws if dw is not None else s.dws[:0],
+        s.dbs if db is not None else s.dbs[:0],
         p.shape,
         p.height,
         (p.width(part), p.width(p.K)),
-        (place, taps, pixels, channels),
-        (bands, dzs, Ts, padded),
+        (s.place, s.taps, s.pixels, s.channels),
+        (s.bands, s.dzs, s.Ts, s.padded),
     )
     if dw is not None:
-        gradients.add_up(dws, dw.reshape(-1))
+        gradients.add_up(s.dws, dw.reshape(-1))
     if db is not None:
-        gradients.add_up(dbs, db)
+        gradients.add_up(s.dbs, db)
 
 
 DIRECT = Algorithm("direct", always, forward, backward, work)

@@ -29,7 +29,10 @@ class Plan(NamedTuple):
     lanes: int
 
     def width(self, features: int) -> int:
-        """The columns of the panels for so many features: the widest that adds the fewest zeros."""
+        """The columns of the panels for so many features: half a vector where that is enough, else the widest that adds
+        the fewest zeros."""
+        if kernels.HALVES and features <= self.lanes // 2:
+            return self.lanes // 2
         vectors = -(-features // self.lanes)
         padded = {n: -(-vectors // n) * n for n in (kernels.WIDE, kernels.MIDDLE, kernels.NARROW)}
         return self.lanes * next(n for n in padded if padded[n] == min(padded.values()))

@@ -14,9 +14,6 @@ from xpnn.core.op import Kept, Spec
 from xpnn.ops.conv_transpose import CONV_TRANSPOSE2D
 from xpnn_kernels.numba import activation as kernels
 
-SCRATCH_FORWARD = 4
-"""The scratch arrays of a direct convolution's forward."""
-
 
 def _turned(w):
     KH, KW, I, O = w.shape
@@ -60,9 +57,9 @@ def _backward(dins, douts, kept, *, activation, work, **attrs):
         activations.run(kernels.backward_on, kernels.CODES[activation], number, *arrays)
     if dx is not None:
         np.copyto(turned, w.transpose(0, 1, 3, 2))
-        conv_direct.forward((dx,), (), dz, turned, activation=None, work=rest[:SCRATCH_FORWARD], **attrs)
+        conv_direct.forward((dx,), (), dz, turned, activation=None, work=rest[: conv_direct.CORRELATION], **attrs)
     if dw is not None:
-        _gradients((None, dturned), dz, turned, x, attrs, rest[SCRATCH_FORWARD:])
+        _gradients((None, dturned), dz, turned, x, attrs, rest[conv_direct.CORRELATION :])
         np.copyto(dw, dturned.transpose(0, 1, 3, 2))
     if db is not None:
         np.add.reduce(dz.reshape(-1, dz.shape[-1]), axis=0, out=db)

@@ -6,9 +6,9 @@ import numpy as np
 
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
+from xpnn_kernels.numba import cache
 from xpnn_kernels.numba import group_norm as kernels
 from xpnn_kernels.numba import threads as pool
-from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 14
 """Elements above which samples are shared among threads."""
@@ -32,14 +32,14 @@ def _work(phase, x, gamma, beta, *, groups, eps):
 def _forward(outs, saved, x, gamma, beta, *, groups, eps, work):
     (space,) = work
     arrays = _samples(x), gamma, beta, eps, *saved, _samples(outs[0])
-    kernels.forward(len(space), *arrays, space, past(outs[0], 4 * x.nbytes))
+    kernels.forward(len(space), *arrays, space, cache.past(outs[0], cache.TRAINING * x.nbytes))
 
 
 def _backward(dins, douts, kept, *, groups, eps, work):
     (x, gamma, _), (space, dgammas, dbetas) = kept.inputs, work
     dx = _samples(x)[:0] if dins[0] is None else _samples(dins[0])
     arrays = _samples(x), _samples(douts[0]), gamma, *kept.saved, dx
-    kernels.backward(len(space), *arrays, dgammas, dbetas, space, past(dx, 4 * x.nbytes))
+    kernels.backward(len(space), *arrays, dgammas, dbetas, space, cache.past(dx, cache.TRAINING * x.nbytes))
     for sums, slot in zip((dgammas, dbetas), dins[1:], strict=True):
         if slot is not None:
             np.sum(sums, axis=0, out=slot)

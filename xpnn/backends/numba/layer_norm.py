@@ -6,9 +6,9 @@ import numpy as np
 
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
+from xpnn_kernels.numba import cache
 from xpnn_kernels.numba import layer_norm as kernels
 from xpnn_kernels.numba import threads as pool
-from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 14
 """Elements above which rows are shared among threads."""
@@ -26,7 +26,7 @@ def _forward(outs, saved, x, gamma=None, beta=None, *, eps, work):
     none = x.reshape(-1)[:0]
     vectors = none if gamma is None else gamma, none if beta is None else beta
     arrays = _rows(x), *vectors, eps, saved[0].reshape(-1), saved[1].reshape(-1), _rows(outs[0])
-    kernels.forward(_threads(x), *arrays, past(arrays[-1], 4 * x.nbytes))
+    kernels.forward(_threads(x), *arrays, cache.past(arrays[-1], cache.TRAINING * x.nbytes))
 
 
 def _work(phase, x, *vectors, eps):
@@ -47,7 +47,7 @@ def _backward(dins, douts, kept, *, eps, work):
         rstd,
         _rows(x)[:0] if dins[0] is None else _rows(dins[0]),
     )
-    kernels.backward(len(dgammas), *arrays, dgammas, dbetas, past(arrays[-1], 4 * x.nbytes))
+    kernels.backward(len(dgammas), *arrays, dgammas, dbetas, cache.past(arrays[-1], cache.TRAINING * x.nbytes))
     for sums, slot in zip((dgammas, dbetas), dins[1:], strict=False):
         if slot is not None:
             np.sum(sums, axis=0, out=slot)
