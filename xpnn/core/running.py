@@ -49,7 +49,7 @@ class Running:
         outline, override, work = self.route(op, tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
         if out is not None:
             self._check_out(op, out, outline.outs)
-        if override is None:
+        if override is None or override.forward is None:
             return self._reference_forward(op, inputs, attrs, out, len(outline.outs))
         outs = tuple(out) if out is not None else tuple([self.new(spec) for spec in outline.outs])
         saved = tuple([self.new(spec) for spec in outline.saved])
@@ -72,6 +72,16 @@ class Running:
         out: Sequence[Array | None],
     ) -> list[Array | None]:
         """The gradients of the inputs that are wanted; `out` gives, input by input, an array to fill or None."""
+        if op.passes:
+            columns = zip(op.inputs, wanted, out, kept.specs, strict=True)
+            passed = [
+                want and slot is None and name in op.passes and spec.shape == douts[0].shape
+                for name, want, slot, spec in columns
+            ]
+            if any(passed):
+                rest = tuple([want and not same for want, same in zip(wanted, passed, strict=True)])
+                grads = self.backward(op, rest, douts, kept, attrs, out) if any(rest) else [None] * len(rest)
+                return [douts[0] if same else grad for same, grad in zip(passed, grads, strict=True)]
         _, override, work = self.route(op, kept.specs, attrs)
         if override is None or override.backward is None:
             return self._reference_backward(op, wanted, douts, kept, attrs, out)
