@@ -5,8 +5,9 @@
 // output may be the first input: an element is read before it is written, by the same thread. A kernel for each function,
 // so that none has the registers of `power`.
 #include "broadcast.cuh"
+#include "sine.cuh"
 
-enum Unary { NEGATIVE, ABS, EXP, LOG, SQRT, SQUARE, SIGN };
+enum Unary { NEGATIVE, ABS, EXP, LOG, SQRT, SQUARE, SIGN, SIN, COS };
 enum Binary { ADD, SUBTRACT, MULTIPLY, MAXIMUM, MINIMUM, DIVIDE, POWER };
 enum Comparison { EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL };
 
@@ -23,7 +24,8 @@ __global__ void __launch_bounds__(256, 4) unary(const T* x, T* y, long long n) {
     else if constexpr (F == LOG) y[i] = log(v);
     else if constexpr (F == SQRT) y[i] = sqrt(v);
     else if constexpr (F == SQUARE) y[i] = v * v;
-    else y[i] = sign_of(v);
+    else if constexpr (F == SIGN) y[i] = sign_of(v);
+    else y[i] = sine(v, F == COS);
   }
 }
 
@@ -37,7 +39,8 @@ __global__ void __launch_bounds__(256, 4) unary_back(const T* x, const T* y, con
     else if constexpr (F == LOG) dx[i] = d / x[i];
     else if constexpr (F == SQRT) dx[i] = d * (T(0.5) / y[i]);
     else if constexpr (F == SQUARE) dx[i] = d * (T(2) * x[i]);
-    else dx[i] = d * T(0);
+    else if constexpr (F == SIGN) dx[i] = d * T(0);
+    else dx[i] = d * sine(x[i], F == SIN ? 1 : 2);
   }
 }
 

@@ -59,3 +59,23 @@ def test_a_step_of_the_mlp(gpu, cupy):
         optimizer.step()
     names = launched(cupy)
     assert names == ["backward", "backward", "count", "forward", "forward", "labels", "labels_back", "step"]
+
+
+def test_a_residual_sum_passes_its_gradient_on(gpu, cupy):
+    x, y = (xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu) for _ in range(2))
+    x.requires_grad = y.requires_grad = True
+    x, y = x.exp(), y.exp()
+    z = (x + y).exp()
+    launched(cupy)
+    z.backward(xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu))
+    assert launched(cupy) == ["unary_back"] * 3
+
+
+def test_the_gradient_of_a_row_that_is_added_to_all(gpu, cupy):
+    x, row = (xpnn.tensor(np.ones(shape, "f4"), backend=gpu) for shape in ((4, 6), (6,)))
+    x.requires_grad = row.requires_grad = True
+    z = x.exp() + row
+    launched(cupy)
+    z.backward(xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu))
+    assert launched(cupy) == ["gradient", "unary_back"]
+    np.testing.assert_array_equal(row.grad.numpy(), np.full(6, 4.0))

@@ -40,7 +40,7 @@ def orders() -> tuple[str, ...]:
 
 
 def packed(args: Sequence[Any]) -> list[bytes]:
-    """Arguments as CuPy hands them over: arrays (NumPy's here) as addresses, numbers and structs as the bytes they have.
+    """Arguments as CuPy hands them over: arrays (NumPy's here) as addresses, numbers and structs as their bytes.
 
     A Python float has 8 of them. A kernel that expects a float of 4 reads the lower half, and so it does here.
     """

@@ -12,7 +12,7 @@ from xpnn.core.arithmetic import COMPARE
 from xpnn.core.contract import Override, floating, made
 
 # In the order of arithmetic.cu.
-UNARY = ("negative", "abs", "exp", "log", "sqrt", "square", "sign")
+UNARY = ("negative", "abs", "exp", "log", "sqrt", "square", "sign", "sin", "cos")
 BINARY = ("add", "subtract", "multiply", "maximum", "minimum", "divide", "power")
 SOURCE = Source(
     "arithmetic",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from xpnn.backends.cupy import reduction
-from xpnn.backends.cupy.module import Kernel
 from xpnn.core.op import Spec
 
 Shape = tuple[int, ...]
@@ -29,7 +28,7 @@ def _axes(shapes: tuple[Shape, ...]) -> list[Axis]:
     for x in shapes:
         own = [prod(x[i + 1 :]) if n != 1 else 0 for i, n in enumerate(x)]
         columns.append([0] * (len(shape) - len(x)) + own)
-    return [(n, strides) for n, *strides in zip(shape, *columns, strict=True) if n != 1]  # type: ignore[misc]
+    return [(n, strides) for n, strides in zip(shape, zip(*columns, strict=True), strict=True) if n != 1]
 
 
 def _merged(axes: Iterable[Axis]) -> list[Axis]:
@@ -62,7 +61,7 @@ def walk(*shapes: Shape) -> tuple[Any, ...] | None:
 def sums(to: Shape, *shapes: Shape) -> tuple[tuple[Any, ...], reduction.Shares]:
     """Over the elements of the result, those that go to one element of an array of shape `to` one after the other."""
     axes = _axes((to, *shapes))
-    kept, summed = ([(n, s) for n, (own, *s) in axes if (own == 0) == zero] for zero in (False, True))
+    kept, summed = ([(n, s[1:]) for n, s in axes if (s[0] == 0) == zero] for zero in (False, True))
     n, R = (prod(length for length, _ in part) for part in (kept, summed))
     kept, summed = _merged(kept), _merged(summed)
     by_row = R > 1 and axes[-1][1][0] == 0

@@ -75,7 +75,7 @@ def _plan(shape, reduced) -> tuple[tuple[int, ...], Shares]:
 
 
 def launches(kernel, arrays, walk, s: Shares, y, work, code=SUM, count=()) -> list[Any]:
-    """Of a kernel that reduces to y, in parts where there are any, which lie in work[0] until a second one adds them."""
+    """Of a kernel that reduces to y; of few results the parts, which lie in work[0], and of a second one over these."""
     out = y if s.parts == 1 else work[0][: s.parts * s.n].reshape(s.parts, s.n)
     calls = [kernel.call((max(1, -(-s.n // s.width)), s.parts), (256,), (*arrays, out, walk, s, *count))]
     if out is not y:
@@ -100,7 +100,9 @@ def _work(phase, x, *, axis, keepdims):
 
 def _results(shape, axis) -> tuple[int, ...]:
     """Results of reduction.cu."""
-    after, lengths, strides = 1, [], []
+    lengths: list[int] = []
+    strides: list[int] = []
+    after = 1
     for n, reduced in reversed(_axes(shape, axis)):
         lengths.insert(0, n)
         strides.insert(0, 0 if reduced else after)

@@ -80,7 +80,11 @@ def _astype_backward(dins, douts, kept, *, dtype):
 
 
 def _to_kernels(specs, attrs):
-    return _moved(specs, attrs) and np.dtype(attrs["dtype"]).name in ("float32", "float64", *[d.name for d in WHOLE_DTYPES])
+    return _moved(specs, attrs) and np.dtype(attrs["dtype"]).name in (
+        "float32",
+        "float64",
+        *[d.name for d in WHOLE_DTYPES],
+    )
 
 
 @lru_cache(4096)
@@ -111,9 +115,13 @@ def _index_backward(dins, douts, kept, *, key):
 
 OVERRIDES = {
     "concat": Override(_concat, _concat_backward, _moved),
-    "take": Override(_take, _take_backward, lambda specs, attrs: _moved(specs, attrs) and specs[1].dtype in INTEGER_DTYPES),
+    "take": Override(
+        _take, _take_backward, lambda specs, attrs: _moved(specs, attrs) and specs[1].dtype in INTEGER_DTYPES
+    ),
     "astype": Override(_astype, _astype_backward, _to_kernels),
     "index": Override(
-        None, _index_backward, lambda specs, attrs: floating(specs, attrs) and _slices(specs[0].shape, attrs["key"]) is not None
+        None,
+        _index_backward,
+        lambda specs, attrs: floating(specs, attrs) and _slices(specs[0].shape, attrs["key"]) is not None,
     ),
 }

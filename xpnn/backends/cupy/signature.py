@@ -30,7 +30,7 @@ DTYPES = {
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _BOUNDS = re.compile(r"__launch_bounds__\s*\([^)]*\)")
 _FIELD = r"(?:int|long long)\s+\w+(?:\[\d+\])?(?:\s*,\s*\w+(?:\[\d+\])?)*\s*;\s*"
-_STRUCT = re.compile(rf"struct\s+(\w+)\s*\{{\s*((?:{_FIELD})+)")
+_STRUCT = re.compile(rf"struct\s+(\w+)\s*\{{\s*((?:{_FIELD})+)(?=\}}|__device__)")
 _KERNEL = re.compile(r"(?:template\s*<([^>]*)>\s*)?(?:extern\s*\"C\"\s*)?__global__\s+void\s+(\w+)\s*\(([^)]*)\)")
 
 
@@ -43,7 +43,8 @@ class Parameter(NamedTuple):
 def parameters(source: str, instantiation: str) -> tuple[Parameter, ...]:
     """The parameters of `adam<float, 256>`, of `template <typename T, int B> __global__ void adam(T* p, ...)`.
 
-    source: with the headers that define its structs. Raises BackendError when there is no such kernel or a type is not in DTYPES.
+    source: with the headers that define its structs. Raises BackendError when there is no such kernel or a type is not
+    known.
     """
     name, _, given = instantiation.rstrip("> ").partition("<")
     plain = _BOUNDS.sub("", _COMMENT.sub("", source))
