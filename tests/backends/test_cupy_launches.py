@@ -79,3 +79,21 @@ def test_the_gradient_of_a_row_that_is_added_to_all(gpu, cupy):
     z.backward(xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu))
     assert launched(cupy) == ["gradient", "unary_back"]
     np.testing.assert_array_equal(row.grad.numpy(), np.full(6, 4.0))
+
+
+def test_inference_writes_no_derivatives(gpu, cupy):
+    x, conv = xpnn.tensor(np.ones((2, 6, 6, 8), "f4"), backend=gpu), nn.Conv2d(8, 16, 3, activation="tanh").to(gpu)
+
+    def saved():
+        conv(x)
+        ((_, _, _, args, _),) = [launch for made in cupy.cuda.RawModule.made for launch in made.launches]
+        launched(cupy)
+        return isinstance(args[6], cupy.ndarray)
+
+    launched(cupy)
+    assert saved()
+    with xpnn.no_grad():
+        assert not saved()
+    for parameter in conv.parameters():
+        parameter.requires_grad = False
+    assert not saved()

@@ -48,6 +48,8 @@ class Override(NamedTuple):
     work: Callable[..., tuple[Spec, ...]] | None = None
     """work(phase, *specs, **attrs): the scratch arrays that a phase is given as `work=`."""
 
+    lean: bool = False
+    """Where no gradient is wanted, may forward be given an empty `saved`?"""
     contiguous: bool = True
     """Does forward want its inputs contiguous? NumPy's own passes take them as they lie."""
 
