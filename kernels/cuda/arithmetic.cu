@@ -4,10 +4,11 @@
 // memory. A broadcast input is walked by strides over four axes (0 where it is repeated), and comes from L1 and L2. The
 // output may be the first input: an element is read before it is written, by the same thread. A kernel for each function,
 // so that none has the registers of `power`.
-#include "common.cuh"
+#include "broadcast.cuh"
+#include "sine.cuh"
 
-enum Unary { NEGATIVE, ABS, EXP, LOG, SQRT, SQUARE, SIGN };
-enum Binary { ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MAXIMUM, MINIMUM };
+enum Unary { NEGATIVE, ABS, EXP, LOG, SQRT, SQUARE, SIGN, SIN, COS };
+enum Binary { ADD, SUBTRACT, MULTIPLY, MAXIMUM, MINIMUM, DIVIDE, POWER };
 enum Comparison { EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL };
 
 template <typename T>
@@ -23,7 +24,8 @@ __global__ void __launch_bounds__(256, 4) unary(const T* x, T* y, long long n) {
     else if constexpr (F == LOG) y[i] = log(v);
     else if constexpr (F == SQRT) y[i] = sqrt(v);
     else if constexpr (F == SQUARE) y[i] = v * v;
-    else y[i] = sign_of(v);
+    else if constexpr (F == SIGN) y[i] = sign_of(v);
+    else y[i] = sine(v, F == COS);
   }
 }
 
@@ -37,22 +39,16 @@ __global__ void __launch_bounds__(256, 4) unary_back(const T* x, const T* y, con
     else if constexpr (F == LOG) dx[i] = d / x[i];
     else if constexpr (F == SQRT) dx[i] = d * (T(0.5) / y[i]);
     else if constexpr (F == SQUARE) dx[i] = d * (T(2) * x[i]);
-    else dx[i] = d * T(0);
+    else if constexpr (F == SIGN) dx[i] = d * T(0);
+    else dx[i] = d * sine(x[i], F == SIN ? 1 : 2);
   }
 }
 
-// Where element i of the output is in an input: n1, n2, n3 are the lengths of the axes but the first.
-__device__ inline int place(int i, int n1, int n2, int n3, int s0, int s1, int s2, int s3) {
-  if (n1 == 1 && n2 == 1 && s0 == 0) return i * s3;  // one axis
-  return i % n3 * s3 + i / n3 % n2 * s2 + i / n3 / n2 % n1 * s1 + i / n3 / n2 / n1 * s0;
-}
-
 template <typename T, int F>
-__global__ void __launch_bounds__(256, 4)
-    binary(const T* x, const T* y, T* z, int n1, int n2, int n3, int x0, int x1, int x2, int x3, int y0, int y1, int y2,
-           int y3, int n) {
+__global__ void __launch_bounds__(256, 4) binary(const T* x, const T* y, T* z, Walk w, int n) {
   for (long long i = first(); i < n; i += stride()) {
-    const T a = x[place(int(i), n1, n2, n3, x0, x1, x2, x3)], b = y[place(int(i), n1, n2, n3, y0, y1, y2, y3)];
+    const Index at(w, int(i));
+    const T a = x[at.in(w.x)], b = y[at.in(w.y)];
     if constexpr (F == ADD) z[i] = a + b;
     else if constexpr (F == SUBTRACT) z[i] = a - b;
     else if constexpr (F == MULTIPLY) z[i] = a * b;
@@ -64,11 +60,10 @@ __global__ void __launch_bounds__(256, 4)
 }
 
 template <typename T, int F>
-__global__ void __launch_bounds__(256, 4)
-    compare(const T* x, const T* y, bool* z, int n1, int n2, int n3, int x0, int x1, int x2, int x3, int y0, int y1,
-            int y2, int y3, int n) {
+__global__ void __launch_bounds__(256, 4) compare(const T* x, const T* y, bool* z, Walk w, int n) {
   for (long long i = first(); i < n; i += stride()) {
-    const T a = x[place(int(i), n1, n2, n3, x0, x1, x2, x3)], b = y[place(int(i), n1, n2, n3, y0, y1, y2, y3)];
+    const Index at(w, int(i));
+    const T a = x[at.in(w.x)], b = y[at.in(w.y)];
     if constexpr (F == EQUAL) z[i] = a == b;
     else if constexpr (F == NOT_EQUAL) z[i] = a != b;
     else if constexpr (F == LESS) z[i] = a < b;

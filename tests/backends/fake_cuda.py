@@ -6,6 +6,7 @@ import importlib.util
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cuda_cpu import build, launch
@@ -117,9 +118,18 @@ class Function:
             raise CUDARuntimeError(400, "cudaErrorInvalidResourceHandle: a kernel of another GPU than the current one")
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDARuntimeError(1, "cudaErrorInvalidValue: more dynamic shared memory than was asked for")
-        hosts = [x.host_for_kernels() if hasattr(x, "host_for_kernels") else x for x in args]
+        hosts = [_given(x) for x in args]
         run = self.module.compiled().run
         streams.launched(lambda: run(self.name, grid, block, hosts, shared_mem))
+
+
+def _given(x):
+    """An argument of a kernel: arrays of the host go by value, if they have one element."""
+    if not isinstance(x, np.ndarray):
+        return x.host_for_kernels() if hasattr(x, "host_for_kernels") else x
+    if x.size != 1:
+        raise TypeError("a numpy.ndarray of several elements as a kernel argument")
+    return x.reshape(-1)[0]
 
 
 device = types.ModuleType("cupy.cuda.device")

@@ -59,3 +59,41 @@ def test_a_step_of_the_mlp(gpu, cupy):
         optimizer.step()
     names = launched(cupy)
     assert names == ["backward", "backward", "count", "forward", "forward", "labels", "labels_back", "step"]
+
+
+def test_a_residual_sum_passes_its_gradient_on(gpu, cupy):
+    x, y = (xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu) for _ in range(2))
+    x.requires_grad = y.requires_grad = True
+    x, y = x.exp(), y.exp()
+    z = (x + y).exp()
+    launched(cupy)
+    z.backward(xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu))
+    assert launched(cupy) == ["unary_back"] * 3
+
+
+def test_the_gradient_of_a_row_that_is_added_to_all(gpu, cupy):
+    x, row = (xpnn.tensor(np.ones(shape, "f4"), backend=gpu) for shape in ((4, 6), (6,)))
+    x.requires_grad = row.requires_grad = True
+    z = x.exp() + row
+    launched(cupy)
+    z.backward(xpnn.tensor(np.ones((4, 6), "f4"), backend=gpu))
+    assert launched(cupy) == ["gradient", "unary_back"]
+    np.testing.assert_array_equal(row.grad.numpy(), np.full(6, 4.0))
+
+
+def test_inference_writes_no_derivatives(gpu, cupy):
+    x, conv = xpnn.tensor(np.ones((2, 6, 6, 8), "f4"), backend=gpu), nn.Conv2d(8, 16, 3, activation="tanh").to(gpu)
+
+    def saved():
+        conv(x)
+        ((_, _, _, args, _),) = [launch for made in cupy.cuda.RawModule.made for launch in made.launches]
+        launched(cupy)
+        return isinstance(args[6], cupy.ndarray)
+
+    launched(cupy)
+    assert saved()
+    with xpnn.no_grad():
+        assert not saved()
+    for parameter in conv.parameters():
+        parameter.requires_grad = False
+    assert not saved()

@@ -106,6 +106,8 @@ def test_unknown_kernel_and_type(cupy):
         module.load("scale", ("scales<float>",))
     with pytest.raises(BackendError, match="kernel pairs: parameter p has a type that is not known: Pair"):
         module.load("odd", ("pairs",))
+    with pytest.raises(BackendError, match="kernel mixed: parameter m has a type that is not known: Mixed"):
+        module.load("odd", ("mixed",))
     assert cupy.RawModule.made == []
 
 
@@ -191,6 +193,20 @@ def test_arguments_that_are_refused(cupy, position, make, error, words):
     with pytest.raises(error, match=f"kernel scale<float>: expected {words}"):
         kernel((1,), (256,), given)
     assert cupy.RawModule.made[0].launches == []
+
+
+def test_a_struct_goes_by_value(cupy):
+    kernel = module.load("odd", ("slide",))["slide"]
+    kernel((1,), (32,), (None, ((3, 4), 5, 6), 7))
+    (_, _, _, args, _) = cupy.RawModule.made[0].launches[0]
+    assert isinstance(args[1], np.ndarray)  # of one element: CuPy passes that by value
+    assert args[1].shape == ()
+    assert args[1].tobytes() == np.array([3, 4, 5, 0, 6, 0], "i4").tobytes()  # as C++ aligns it
+    for given in ((3, 4, 5, 6), ((3, 4), 5), ((3, 4, 4), 5, 6), None):
+        with pytest.raises(ShapeError, match=r"kernel slide: expected w(\.n)? as a tuple of [23]"):
+            kernel((1,), (32,), (None, given, 7))
+    with pytest.raises(DTypeError, match=r"kernel slide: expected w\.n as a number that fits int32; got float 4\.0"):
+        kernel((1,), (32,), (None, ((3, 4.0), 5, 6), 7))
 
 
 def test_count_of_arguments(cupy):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from cuda_cpu import build
 
 ORDERS = ("forward", "backward", "shuffled")
 SLOT = 16
-"""Bytes for an argument. What it does not fill is set: a kernel that reads more than was passed reads garbage."""
+"""Bytes for an argument, or a multiple. What it does not fill is set: who reads more than was passed reads garbage."""
 
 _PYTHON = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 
@@ -38,8 +39,8 @@ def orders() -> tuple[str, ...]:
     return ORDERS if chosen is None else (ORDERS[ORDERS.index(chosen)],)
 
 
-def packed(args: Sequence[Any]) -> bytes:
-    """Arguments as CuPy hands them over: arrays (NumPy's here) as addresses, numbers as the bytes that they have.
+def packed(args: Sequence[Any]) -> list[bytes]:
+    """Arguments as CuPy hands them over: arrays (NumPy's here) as addresses, numbers and structs as their bytes.
 
     A Python float has 8 of them. A kernel that expects a float of 4 reads the lower half, and so it does here.
     """
@@ -48,8 +49,8 @@ def packed(args: Sequence[Any]) -> bytes:
         if isinstance(x, np.ndarray):
             x = np.uintp(x.__array_interface__["data"][0])
         scalar = x if isinstance(x, np.generic) else _PYTHON[type(x)](x)
-        slots.append(scalar.tobytes().ljust(SLOT, b"\xff"))
-    return b"".join(slots)
+        slots.append(scalar.tobytes().ljust((scalar.nbytes // SLOT + 1) * SLOT, b"\xff"))
+    return slots
 
 
 class Module:
@@ -81,9 +82,10 @@ class Module:
                     raise LaunchError(f"{name}: array {i} comes out otherwise in {order} order of threads: a race")
 
     def _once(self, name, grid, block, args, shared_bytes, order) -> None:
-        memory = ctypes.create_string_buffer(packed(args), SLOT * len(args) + 1)
-        start = ctypes.addressof(memory)
-        pointers = (ctypes.c_void_p * (len(args) + 1))(*[start + SLOT * i for i in range(len(args))])
+        slots = packed(args)
+        memory = ctypes.create_string_buffer(b"".join(slots))
+        places = accumulate(map(len, slots), initial=ctypes.addressof(memory))
+        pointers = (ctypes.c_void_p * (len(args) + 1))(*places)
         three = [[*sizes, 1, 1][:3] for sizes in (grid, block)]
         wanted = _Launch(*[(ctypes.c_uint * 3)(*sizes) for sizes in three])
         wanted.shared_bytes, wanted.order, wanted.cooperative = shared_bytes, ORDERS.index(order), self.cooperative

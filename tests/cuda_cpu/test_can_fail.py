@@ -57,6 +57,8 @@ def test_a_barrier_less(broken, after):
         ("hard_sigmoid", "activation.cuh", "kept > T(0) && kept < T(1)", "kept > T(0) && kept > T(1)"),
         ("cross_entropy", "softmax.cu", "c == label", "c != label"),
         ("cross_entropy", "softmax.cu", "s != T(0)", "s == T(0)"),
+        ("max", "reduction.cu", "x[i] == best[o]", "x[i] != best[o]"),
+        ("index", "shape.cu", "at * s.step[k] == far && ", ""),
     ],
 )
 def test_a_comparison_flipped(broken, op, file, old, new):

@@ -43,6 +43,30 @@ CASES = [
     ("subtract", Case((Arg((3, 1, 5, 1)), Arg((3, 4, 1, 2))))),  # four axes that do not merge
     ("subtract", Case((Arg((3, 1, 5, 1, 2)), Arg((1, 4, 1, 2, 1))))),  # five: the reference does it
     ("divide", Case((Arg((6, 3, 7, 5)), Arg((3, 1, 5), "positive")))),
+    # Gradients that are summed: in parts, over many rows and over the elements of one, over axes that lie apart.
+    ("multiply", Case((Arg((40, 7, 64)), Arg((64,))))),
+    ("divide", Case((Arg((9000, 3)), Arg((3,), "positive")))),
+    ("multiply", Case((Arg(()), Arg((5, 2000))))),
+    ("maximum", Case((Arg((6, 1100), "few"), Arg((6, 1), "few")))),
+    ("minimum", Case((Arg((7, 30), "few"), Arg((7, 30), "few")))),
+    ("power", Case((Arg((3, 1, 5, 1), "positive"), Arg((3, 4, 1, 2), "positive")))),
+    ("multiply", Case((Arg((2, 5, 6, 3)), Arg((2, 1, 1, 3))))),
+    ("add", Case((Arg((0, 5)), Arg((5,))))),  # sums of nothing
+    ("where", Case((Arg((4, 1, 5), "bool"), Arg((300, 1, 1, 5)), Arg((4, 7, 1))))),
+    ("where", Case((Arg((3, 1, 5, 1, 2), "bool"), Arg((1, 4, 1, 2, 1)), Arg(())))),  # five axes: the reference does it
+    *[
+        ("index", Case((Arg((3, 4, 5, 6, 7)),), {"key": key}))
+        for key in (
+            (Ellipsis, ("slice", None, None, 2)),
+            (1, ("slice", None, None, None), ("slice", 4, 0, -3), -2),
+            (("slice", 2, 2, None),),
+            (("slice", 1, None, None), ("slice", 0, 9, 3), None, 2, ("slice", -2, None, None), 0),  # five axes
+        )
+    ],
+    ("index", Case((Arg(()),), {"key": (None, Ellipsis)})),
+    ("concat", Case((Arg((2, 3, 4)), Arg((2, 0, 4)), Arg((2, 5, 4))), {"axis": 1})),
+    ("take", Case((Arg((300, 2, 70)), Arg((400,), "labels", high=2)), {"axis": 1})),
+    ("take", Case((Arg((3, 5)), Arg((0,), "labels")), {"axis": 1})),
     (
         "max_pool2d",
         Case((Arg((1, 9, 9, 3300), "few"),), {"window": (2, 3), "stride": (1, 1), "padding": ((0, 1), (1, 0))}),
@@ -100,3 +124,61 @@ def test_labels_of_other_dtypes_are_the_same_labels(op, C, dtype):
             answers.append([gpu.to_host(array) for array in found])
     for one, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+WHOLE = {
+    "add": {},
+    "subtract": {},
+    "multiply": {},
+    "maximum": {},
+    "minimum": {},
+    **{name: {} for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")},
+    "where": {},
+    "sum": {"axis": (0, 1), "keepdims": False},
+    "concat": {"axis": 1},
+    "take": {"axis": 1},
+    "astype": {"dtype": "float32"},
+}
+"""Ops that have kernels for whole numbers, with attributes."""
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers(name, dtype):
+    """By a kernel, and what the reference gives."""
+    op, rng = REGISTRY[name], np.random.default_rng(2)
+    if dtype == "bool" and name in list(WHOLE)[:5]:
+        pytest.skip("no arithmetic of bools")
+    x, y = (rng.integers(0, 2 if dtype == "bool" else 100, size).astype(dtype) for size in ((70, 90), (90,)))
+    given = {"where": [x > x.mean(), x, y], "sum": [x], "astype": [x], "take": [x, np.array([3, -1, 0, 3])]}
+    inputs = given.get(name, [x, x] if name == "concat" else [x, y])
+    want = op.forward(np, *inputs, **WHOLE[name])[0][0]
+    with CUDA.ready():
+        gpu = CUDA.backend
+        assert gpu.route(op, tuple(check.specs_of(inputs)), WHOLE[name]).override is not None
+        got = gpu.to_host(gpu.forward(op, [gpu.from_host(i) for i in inputs], WHOLE[name])[0][0])
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
+def test_astype_from_and_to_everything(dtype):
+    x = np.array([0, 1, 2, 100, 0.5]).astype(dtype)
+    with CUDA.ready():
+        for other in ("float32", "float64", "int32", "int64", "uint8", "bool"):
+            got = CUDA.backend.forward(REGISTRY["astype"], [CUDA.backend.from_host(x)], {"dtype": other})[0][0]
+            np.testing.assert_array_equal(CUDA.backend.to_host(got), x.astype(other))
+
+
+def test_take_counts_from_the_end_and_marks_what_is_not_there():
+    gpu, op = CUDA.backend, REGISTRY["take"]
+    x, indices = np.arange(6, dtype="f4").reshape(2, 3), np.array([-1, 2, -3, 3, -4])
+    with CUDA.ready():
+        there = [gpu.from_host(x), gpu.from_host(indices)]
+        for given, nothing in ((x, np.nan), (x.astype("i4"), -1)):
+            got = gpu.to_host(gpu.forward(op, [gpu.from_host(given), there[1]], {"axis": 1})[0][0])
+            np.testing.assert_array_equal(got, [[2, 2, 0, nothing, nothing], [5, 5, 3, nothing, nothing]])
+        kept = Kept((None, there[1]), (None,), (), check.specs_of([x, indices]))
+        dy = gpu.from_host(np.arange(10, dtype="f4").reshape(2, 5))
+        dx = gpu.to_host(gpu.backward(op, (True, False), (dy,), kept, {"axis": 1}, [None, None])[0])
+    np.testing.assert_array_equal(dx, [[2, 0, 1], [7, 0, 11]])

@@ -7,7 +7,8 @@ import pytest
 
 from xpnn import check
 from xpnn.backends.numpy import NumpyBackend
-from xpnn.core.op import Arg
+from xpnn.check_parity import poisoned
+from xpnn.core.op import REGISTRY, Arg
 from xpnn.core.random import Generator
 from xpnn.errors import ConfigError
 
@@ -15,6 +16,21 @@ from xpnn.errors import ConfigError
 def test_parity(op, case, place, dtype):
     for result in check.parity(op, case, place, dtype):
         assert result.error <= result.tolerance
+
+
+def test_forward_that_no_gradient_follows(place, dtype):
+    """Kernels that can go without what they save: the same outputs, bit for bit."""
+    for op in REGISTRY.values():
+        bound = place.override(op)
+        if bound is not None and bound.lean:
+            for case in op.cases:
+                xs = [place.from_host(x) for x in check.inputs(op, case, np.dtype(dtype))]
+                with poisoned(place):
+                    outs, _ = place.forward(op, xs, case.attrs)
+                    others, saved = place.forward(op, xs, case.attrs, keep=False)
+                assert saved == ()
+                for a, b in zip(outs, others, strict=True):
+                    assert np.array_equal(place.to_host(a), place.to_host(b), equal_nan=True)
 
 
 def test_every_backend_was_there(missing_backends):

@@ -191,6 +191,7 @@ def _binary(name: str, function: Callable, by_x: Callable, by_y: Callable, kind:
             forward=lambda xp, x, y: ((function(xp, x, y),), ()),
             backward=backward,
             keeps=() if name in ("add", "subtract") else ("x", "y"),
+            passes={"add": ("x", "y"), "subtract": ("x",)}.get(name, ()),
             updates=("x",),
             cost=elementwise_cost(1),
             cases=tuple(Case((Arg(a, kind), Arg(b, kind))) for a, b in pairs),

@@ -37,8 +37,8 @@ class Override(NamedTuple):
     A number of threads may be among their arguments: a recording holds only while `Backend.threads` gives the same.
     """
 
-    forward: Callable[..., Calls]
-    """forward(outs, saved, *inputs, **attrs) fills `outs` and `saved`."""
+    forward: Callable[..., Calls] | None
+    """forward(outs, saved, *inputs, **attrs) fills `outs` and `saved`. None: the reference does (it gives a view)."""
     backward: Callable[..., Calls] | None = None
     """backward(dins, douts, kept, **attrs) fills every entry of `dins` that is not None. None: the reference does."""
     guard: Callable[[Sequence[Spec], Attrs], bool] = floating
@@ -48,6 +48,8 @@ class Override(NamedTuple):
     work: Callable[..., tuple[Spec, ...]] | None = None
     """work(phase, *specs, **attrs): the scratch arrays that a phase is given as `work=`."""
 
+    lean: bool = False
+    """Where no gradient is wanted, may forward be given an empty `saved`?"""
     contiguous: bool = True
     """Does forward want its inputs contiguous? NumPy's own passes take them as they lie."""
 

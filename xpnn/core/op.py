@@ -116,6 +116,8 @@ class Op:
     """The inputs, by name, and "out" that backward reads: only these stay alive until then."""
     constants: tuple[str, ...] = ()
     """Inputs that have no gradient although they are floating-point (targets)."""
+    passes: tuple[str, ...] = ()
+    """Inputs whose gradient is that of the output, where it has their shape: it is passed on, and nothing is copied."""
     view: bool = False
     """The output may share memory with the first input."""
     updates: tuple[str, ...] = ()

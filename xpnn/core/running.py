@@ -43,16 +43,19 @@ class Running:
         return None
 
     def forward(
-        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None, keep: bool = True
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Infer, choose, allocate, run. `out` gives the arrays to fill; they may be inputs (update in place)."""
+        """Infer, choose, allocate, run. `out` gives the arrays to fill; they may be inputs (update in place).
+
+        keep: will backward follow? Where it will not, kernels that can do so go without what they save for it.
+        """
         outline, override, work = self.route(op, tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
         if out is not None:
             self._check_out(op, out, outline.outs)
-        if override is None:
+        if override is None or override.forward is None:
             return self._reference_forward(op, inputs, attrs, out, len(outline.outs))
         outs = tuple(out) if out is not None else tuple([self.new(spec) for spec in outline.outs])
-        saved = tuple([self.new(spec) for spec in outline.saved])
+        saved = tuple([self.new(spec) for spec in outline.saved]) if keep or not override.lean else ()
         given = self._ready(inputs) if override.contiguous else tuple(inputs)
         scratch = self._scratch(work, "forward")
         calls = override.forward(outs, saved, *given, **attrs, **scratch)
@@ -72,6 +75,16 @@ class Running:
         out: Sequence[Array | None],
     ) -> list[Array | None]:
         """The gradients of the inputs that are wanted; `out` gives, input by input, an array to fill or None."""
+        if op.passes:
+            columns = zip(op.inputs, wanted, out, kept.specs, strict=True)
+            passed = [
+                want and slot is None and name in op.passes and spec.shape == douts[0].shape
+                for name, want, slot, spec in columns
+            ]
+            if any(passed):
+                rest = tuple([want and not same for want, same in zip(wanted, passed, strict=True)])
+                grads = self.backward(op, rest, douts, kept, attrs, out) if any(rest) else [None] * len(rest)
+                return [douts[0] if same else grad for same, grad in zip(passed, grads, strict=True)]
         _, override, work = self.route(op, kept.specs, attrs)
         if override is None or override.backward is None:
             return self._reference_backward(op, wanted, douts, kept, attrs, out)

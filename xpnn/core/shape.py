@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.core.op import Arg, Case, Cost, Op, Outline, Spec, register
+from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
 from xpnn.errors import DTypeError, ShapeError
 
 
@@ -91,14 +91,15 @@ def freeze_key(key: Any) -> Key:
     return tuple(entries)
 
 
-def _thaw(key: Key) -> Any:
+def thaw(key: Key) -> Any:
+    """The index that was frozen."""
     return tuple([slice(*entry[1:]) if isinstance(entry, tuple) else entry for entry in key])
 
 
 def _index_infer(x, key):
     try:
         # A broadcast scalar has the right shape and no memory: NumPy itself says what the index gives.
-        return Outline((Spec(np.broadcast_to(np.empty((), x.dtype), x.shape)[_thaw(key)].shape, x.dtype),))
+        return Outline((Spec(np.broadcast_to(np.empty((), x.dtype), x.shape)[thaw(key)].shape, x.dtype),))
     except (IndexError, ValueError) as error:
         raise ShapeError(f"index: {error}; x is {x.shape}") from None
     except TypeError as error:
@@ -108,7 +109,7 @@ def _index_infer(x, key):
 def _index_backward(xp, wanted, douts, kept, key):
     dx = xp.zeros(kept.specs[0].shape, dtype=douts[0].dtype)
     # The standard allows None in a read only; the gradient drops those axes instead.
-    dx[tuple(entry for entry in _thaw(key) if entry is not None)] = xp.reshape(
+    dx[tuple(entry for entry in thaw(key) if entry is not None)] = xp.reshape(
         douts[0], _index_infer(kept.specs[0], tuple(e for e in key if e is not None)).outs[0].shape
     )
     return (dx,)
@@ -119,7 +120,7 @@ INDEX = register(
         name="index",
         inputs=("x",),
         infer=_index_infer,
-        forward=lambda xp, x, key: ((xp.asarray(x[_thaw(key)]),), ()),
+        forward=lambda xp, x, key: ((xp.asarray(x[thaw(key)]),), ()),
         backward=_index_backward,
         cost=_move_cost,
         cases=(
@@ -149,16 +150,32 @@ def _take_infer(x, indices, axis):
     return Outline((Spec((*x.shape[:axis], indices.shape[0], *x.shape[axis + 1 :]), x.dtype),))
 
 
+def sum_rows(xp: Namespace, dy: Array, rows: Array, count: int) -> Array:
+    """The gradient of so many rows of which dy (P, E) were taken, by their numbers (P,): each has the sum over its
+    places. Sorted by number they are neighbours, summed in pairs, fours, eights, ..."""
+    P, E = dy.shape
+    if P == 0:
+        return xp.zeros((count, E), dtype=dy.dtype)
+    order = xp.argsort(rows, stable=True)
+    rows, sums = xp.take(rows, order), xp.take(dy, order, axis=0)
+    step = 1
+    while step < P:  # sums[p] is that of up to `step` places with the number of p, from p on
+        same = (rows[:-step] == rows[step:])[:, None]
+        more = xp.where(same, sums[step:, :], xp.zeros_like(sums[step:, :]))
+        sums = xp.concat([sums[:-step, :] + more, sums[-step:, :]])
+        step *= 2
+    wanted = xp.arange(count, dtype=xp.int64)
+    first = xp.minimum(xp.searchsorted(rows, wanted), xp.full_like(wanted, P - 1))
+    drows = xp.take(sums, first, axis=0)
+    return xp.where((xp.take(rows, first) == wanted)[:, None], drows, xp.zeros_like(drows))
+
+
 def _take_backward(xp, wanted, douts, kept, axis):
-    """Rows taken twice have the sum: dx = onehot(indices)^T dy along the axis, in a fixed order."""
-    indices, spec = kept.inputs[1], kept.specs[0]
-    rows = xp.arange(spec.shape[axis], dtype=xp.int64)  # a small dtype of indices may not count so far
-    indices = xp.astype(indices, xp.int64)
-    indices = xp.where(indices < 0, indices + spec.shape[axis], indices)
-    onehot = xp.astype(rows[:, None] == indices[None, :], douts[0].dtype)
+    indices, length = xp.astype(kept.inputs[1], xp.int64), kept.specs[0].shape[axis]
+    indices = xp.where(indices < 0, indices + length, indices)
     dy = xp.moveaxis(douts[0], axis, 0)
-    dx = onehot @ xp.reshape(dy, (dy.shape[0], prod(dy.shape[1:])))
-    return xp.moveaxis(xp.reshape(dx, (spec.shape[axis], *dy.shape[1:])), 0, axis), None
+    dx = sum_rows(xp, xp.reshape(dy, (dy.shape[0], prod(dy.shape[1:]))), indices, length)
+    return xp.moveaxis(xp.reshape(dx, (length, *dy.shape[1:])), 0, axis), None
 
 
 TAKE = register(

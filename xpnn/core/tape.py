@@ -73,14 +73,15 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     for i, t in enumerate(tensors):
         if t.backend is not place:
             raise BackendError(_mixed(op, tensors, i))
-    outs, saved = place.forward(op, [t.data for t in tensors], attrs)
+    keep = _recording.get() and op.backward is not None and any([t.requires_grad for t in tensors])
+    outs, saved = place.forward(op, [t.data for t in tensors], attrs, keep=keep)
     recording = active()
     if recording is not None:
         recording.used(op, tensors)
     results = tuple([Tensor(out, place) for out in outs])
     if op.view:
         results[0].version = tensors[0].version
-    if _recording.get() and op.backward is not None and any([t.requires_grad for t in tensors]):
+    if keep:
         _record(op, place, attrs, tensors, results, saved)
     return results[0] if len(results) == 1 else results
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xpnn.core.arithmetic import need_dtype, need_floating
 from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
+from xpnn.core.shape import sum_rows
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import DTypeError, ShapeError
@@ -38,24 +39,9 @@ def _forward(xp, table, ids):
 
 
 def _backward(xp, wanted, douts, kept):
-    """Each row has the sum over its places: sorted by id they are neighbours, summed in pairs, fours, eights, ..."""
     (dy,), ids, (V, E) = douts, kept.inputs[1], kept.specs[0].shape
     P = prod(ids.shape)
-    if P == 0:
-        return xp.zeros((V, E), dtype=dy.dtype), None
-    flat = xp.reshape(xp.astype(ids, xp.int64), (P,))
-    order = xp.argsort(flat, stable=True)
-    flat, sums = xp.take(flat, order), xp.take(xp.reshape(dy, (P, E)), order, axis=0)
-    step = 1
-    while step < P:  # sums[p] is that of up to `step` places with the id of p, from p on
-        same = (flat[:-step] == flat[step:])[:, None]
-        more = xp.where(same, sums[step:, :], xp.zeros_like(sums[step:, :]))
-        sums = xp.concat([sums[:-step, :] + more, sums[-step:, :]])
-        step *= 2
-    rows = xp.arange(V, dtype=xp.int64)
-    first = xp.minimum(xp.searchsorted(flat, rows), xp.full_like(rows, P - 1))
-    dtable = xp.take(sums, first, axis=0)
-    return xp.where((xp.take(flat, first) == rows)[:, None], dtable, xp.zeros_like(dtable)), None
+    return sum_rows(xp, xp.reshape(dy, (P, E)), xp.reshape(xp.astype(ids, xp.int64), (P,)), V), None
 
 
 def _cost(table, ids):

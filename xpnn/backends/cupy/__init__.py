@@ -97,10 +97,10 @@ class CupyBackend(Backend):
     # Running ops ------------------------------------------------------------------------------------------
 
     def forward(
-        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None, keep: bool = True
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         with _On(self, op.name):
-            return super().forward(op, inputs, attrs, out)
+            return super().forward(op, inputs, attrs, out, keep)
 
     def backward(
         self,

@@ -1,19 +1,19 @@
-"""Elementwise arithmetic on CUDA: a kernel for each function. Gradients of two inputs go by the reference."""
+"""Elementwise arithmetic on CUDA: a kernel for each function and each derivative."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from math import prod
-
 import numpy as np
 
-from xpnn.backends.cupy.module import REAL, Source, blocks
+from xpnn.backends.cupy import broadcast
+from xpnn.backends.cupy.broadcast import sums, walk
+from xpnn.backends.cupy.module import INTEGER, REAL, WHOLE_DTYPES, Source, blocks
+from xpnn.backends.cupy.reduction import launches
 from xpnn.core.arithmetic import COMPARE
 from xpnn.core.contract import Override, floating, made
 
 # In the order of arithmetic.cu.
-UNARY = ("negative", "abs", "exp", "log", "sqrt", "square", "sign")
-BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+UNARY = ("negative", "abs", "exp", "log", "sqrt", "square", "sign", "sin", "cos")
+BINARY = ("add", "subtract", "multiply", "maximum", "minimum", "divide", "power")
 SOURCE = Source(
     "arithmetic",
     {
@@ -23,7 +23,20 @@ SOURCE = Source(
         "compare": (REAL, range(len(COMPARE))),
     },
 )
-AXES = 4
+WHOLE = Source("arithmetic", {"binary": (INTEGER, range(5)), "compare": ((*INTEGER, "bool"), range(len(COMPARE)))})
+# In the order of arithmetic_gradient.cu.
+SAME, NEGATED, FACTOR, DIVIDEND, DIVISOR, BASE, EXPONENT, LARGER = range(8)
+GRADIENT = Source("arithmetic_gradient", {"gradient": (REAL, range(8))})
+GRADIENTS = {
+    "add": ((SAME, False), (SAME, True)),
+    "subtract": ((SAME, False), (NEGATED, True)),
+    "multiply": ((FACTOR, False), (FACTOR, True)),
+    "divide": ((DIVIDEND, False), (DIVISOR, True)),
+    "power": ((BASE, False), (EXPONENT, True)),
+    "maximum": ((LARGER, False), (LARGER, True)),
+    "minimum": ((LARGER, True), (LARGER, False)),
+}
+"""By x and by y: the derivative, and whether it sees x and y exchanged."""
 
 
 def _unary(code: int) -> Override:
@@ -38,48 +51,41 @@ def _unary(code: int) -> Override:
     return Override(forward, backward)
 
 
-def _strides(shape: tuple[int, ...], axes: int) -> list[int]:
-    """In elements, of a contiguous array seen with so many axes; 0 for those of length 1, which may be repeated."""
-    found = [prod(shape[i + 1 :]) if n != 1 else 0 for i, n in enumerate(shape)]
-    return [0] * (axes - len(shape)) + found
-
-
-@lru_cache(4096)
-def _walk(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[list[int], list[int], list[int]] | None:
-    """The lengths of the output's axes and the strides of both inputs, 0 where one is repeated, over as few axes as
-    that takes and with ones in front; None where it takes more than AXES."""
-    shape = np.broadcast_shapes(x, y)
-    strides = [_strides(a, len(shape)) for a in (x, y)]
-    axes: list[tuple[int, int, int]] = []
-    for n, s, t in reversed(list(zip(shape, *strides, strict=True))):
-        if axes and (s, t) == (axes[0][1] * axes[0][0], axes[0][2] * axes[0][0]):
-            axes[0] = (n * axes[0][0], *axes[0][1:])
-        elif n != 1:
-            axes.insert(0, (n, s, t))
-    if len(axes) > AXES:
-        return None
-    lengths, first, second = zip(*[(1, 0, 0)] * (AXES - len(axes)), *axes, strict=True)
-    return list(lengths), list(first), list(second)
-
-
-def _guard(specs, attrs):
-    x, y = specs[0].shape, specs[1].shape
-    return floating(specs, attrs) and prod(np.broadcast_shapes(x, y)) < 1 << 31 and _walk(x, y) is not None
-
-
-def _binary(name: str, code: int) -> Override:
-    def forward(outs, saved, x, y):
-        walk, out = _walk(x.shape, y.shape), outs[0]
-        assert walk is not None
-        (_, *lengths), first, second = walk
-        args = (x, y, out, *lengths, *first, *second, out.size)
-        return made([SOURCE.kernel(name, x.dtype, code).call(blocks(out.size), (256,), args)])
+def _broadcast(kernel: str, code: int) -> Override:
+    def forward(outs, saved, x, y, work=()):
+        source, out = SOURCE if x.dtype.kind == "f" else WHOLE, outs[0]
+        args = (x, y, out, walk(x.shape, y.shape), out.size)
+        return made([source.kernel(kernel, x.dtype, code).call(blocks(out.size), (256,), args)])
 
     return Override(forward, guard=_guard)
 
 
+def _guard(specs, attrs):
+    served = floating(specs, attrs) or specs[0].dtype in WHOLE_DTYPES
+    return served and walk(specs[0].shape, specs[1].shape) is not None
+
+
+def _binary(name: str, code: int) -> Override:
+    def backward(dins, douts, kept, work):
+        dz, calls = douts[0], []
+        for dx, (derivative, exchanged) in zip(dins, GRADIENTS[name], strict=True):
+            if dx is not None:
+                kernel = GRADIENT.kernel("gradient", dz.dtype, derivative)
+                order = slice(None, None, -1 if exchanged else 1)
+                shapes = [spec.shape for spec in kept.specs[order]]
+                calls += launches(kernel, (*kept.inputs[order], dz), *sums(dx.shape, *shapes, dz.shape), dx, work)
+        return made(calls)
+
+    return _broadcast("binary", code)._replace(backward=backward, work=_work)
+
+
+def _work(phase, x, y):
+    shapes = x.shape, y.shape
+    return broadcast.work(x.dtype, shapes, *shapes, np.broadcast_shapes(*shapes)) if phase == "backward" else ()
+
+
 OVERRIDES = {
     **{name: _unary(code) for code, name in enumerate(UNARY)},
-    **{name: _binary("binary", code) for code, name in enumerate(BINARY)},
-    **{name: _binary("compare", code) for code, name in enumerate(COMPARE)},
+    **{name: _binary(name, code) for code, name in enumerate(BINARY)},
+    **{name: _broadcast("compare", code) for code, name in enumerate(COMPARE)},
 }

@@ -33,4 +33,4 @@ def _work(phase, x, w, b=None, **attrs):
     return () if phase == "forward" else (conv_gradient.room(shape, x.dtype, bias),)
 
 
-OVERRIDES = {"conv_transpose2d": Override(_forward, _backward, fits, _saved, _work)}
+OVERRIDES = {"conv_transpose2d": Override(_forward, _backward, fits, _saved, _work, lean=True)}

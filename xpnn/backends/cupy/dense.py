@@ -130,4 +130,4 @@ def _by_tiles(tiles, source, dy, activation, x, w, wanted, work):
     return calls
 
 
-OVERRIDES = {"dense": Override(_forward, _backward, _guard, work=_work)}
+OVERRIDES = {"dense": Override(_forward, _backward, _guard, work=_work, lean=True)}

@@ -28,6 +28,7 @@ STANDARD = ("-std=c++17",)
 REAL = ("float", "double")
 INTEGER = ("int", "long long", "unsigned char")
 INTEGER_DTYPES = tuple(np.dtype(DTYPES[name]) for name in INTEGER)
+WHOLE_DTYPES = (*INTEGER_DTYPES, np.dtype(bool))
 _CPP = {np.dtype(code): name for name, code in DTYPES.items() if name in (*REAL, *INTEGER, "bool")}
 
 
@@ -163,6 +164,12 @@ def _source(root: Path, stem: str) -> tuple[str, str]:
     return path.read_text(encoding="utf-8"), digest.hexdigest()[:16]
 
 
+def _with_headers(root: Path, text: str) -> str:
+    """A source behind the headers that it includes."""
+    found = [root / name for name in re.findall(r'#include "([\w.]+)"', text)]
+    return "".join([_with_headers(root, path.read_text(encoding="utf-8")) for path in found]) + text
+
+
 def load(
     stem: str,
     instantiations: Sequence[str],
@@ -186,7 +193,8 @@ def load(
 
 def _compile(text, stem, digest, instantiations, options, cooperative, device) -> Kernels:
     cupy = importlib.import_module("cupy")
-    wanted = {name: parameters(text, name) for name in instantiations}
+    declarations = _with_headers(folder(), text)
+    wanted = {name: parameters(declarations, name) for name in instantiations}
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # which one depends on how CuPy looks for it

@@ -1,13 +1,21 @@
-"""Choices on CUDA; `where` of arrays of one shape."""
+"""Choices on CUDA."""
 
 from __future__ import annotations
 
 from math import inf
 
-from xpnn.backends.cupy.module import REAL, Source, blocks
-from xpnn.core.contract import Override, made
+import numpy as np
 
-SOURCE = Source("select", dict.fromkeys(("clip", "clip_back", "where"), (REAL,)))
+from xpnn.backends.cupy import broadcast
+from xpnn.backends.cupy.broadcast import sums, walk
+from xpnn.backends.cupy.module import INTEGER, REAL, WHOLE_DTYPES, Source, blocks
+from xpnn.backends.cupy.reduction import launches
+from xpnn.core.contract import Override, floating, made
+
+SOURCE = Source(
+    "select", {**dict.fromkeys(("clip", "clip_back", "where"), (REAL,)), "where_back": (REAL, ("true", "false"))}
+)
+WHOLE = Source("select", {"where": ((*INTEGER, "bool"),)})
 
 
 def _run(name, out, *args):
@@ -26,12 +34,35 @@ def _clip_backward(dins, douts, kept, *, low, high):
     return _run("clip_back", dins[0], kept.inputs[0], douts[0], dins[0], *_bounds(low, high))
 
 
-def _where(outs, saved, condition, x, y):
-    return _run("where", outs[0], condition, x, y, outs[0])
+def _where(outs, saved, *inputs, work):
+    source, z = SOURCE if outs[0].dtype.kind == "f" else WHOLE, outs[0]
+    args = (*inputs, z, walk(*[x.shape for x in inputs]), z.size)
+    return made([source.kernel("where", z.dtype).call(blocks(z.size), (256,), args)])
 
 
-def _one_shape(specs, attrs):
-    return specs[1].dtype.char in "fd" and len({spec.shape for spec in specs}) == 1
+def _where_backward(dins, douts, kept, work):
+    chosen, dz, calls = kept.inputs[0], douts[0], []
+    for dx, by in zip(dins[1:], ("true", "false"), strict=True):
+        if dx is not None:
+            kernel = SOURCE.kernel("where_back", dz.dtype, by)
+            plan = sums(dx.shape, *[spec.shape for spec in kept.specs[:2]], dz.shape)
+            calls += launches(kernel, (chosen, dz), *plan, dx, work)
+    return made(calls)
 
 
-OVERRIDES = {"clip": Override(_clip, _clip_backward), "where": Override(_where, guard=_one_shape)}
+def _where_work(phase, *specs):
+    shapes = [spec.shape for spec in specs]
+    if phase == "forward":
+        return ()
+    return broadcast.work(specs[1].dtype, shapes[1:], *shapes[:2], np.broadcast_shapes(*shapes))
+
+
+def _where_guard(specs, attrs):
+    served = floating(specs[1:], attrs) or specs[1].dtype in WHOLE_DTYPES
+    return served and walk(*[spec.shape for spec in specs]) is not None
+
+
+OVERRIDES = {
+    "clip": Override(_clip, _clip_backward),
+    "where": Override(_where, _where_backward, _where_guard, work=_where_work),
+}

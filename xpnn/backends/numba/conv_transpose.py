@@ -69,4 +69,4 @@ def _pixels(specs, attrs):
     return floating(specs, attrs) and min(*specs[0].shape, *specs[1].shape) > 0  # nothing there: the reference
 
 
-OVERRIDES = {"conv_transpose2d": Override(_forward, _backward, _pixels, work=_work)}
+OVERRIDES = {"conv_transpose2d": Override(_forward, _backward, _pixels, work=_work, lean=True)}

@@ -52,4 +52,4 @@ def _backward(dins, douts, kept, *, activation, work):
     return made(calls)
 
 
-OVERRIDES = {"dense": Override(_forward, _backward, _matrices, work=_work)}
+OVERRIDES = {"dense": Override(_forward, _backward, _matrices, work=_work, lean=True)}
