@@ -2,7 +2,8 @@
 
 All share the gradient with penalties, over the first `decayed` elements (see `optim.arena`):
     g' = g + l2 p + l1 sign(p)
-`lr` and `step` are 0-d arrays, so that a recorded step reads their present values.
+`lr` and `step` are 0-d arrays, so that a recorded step reads their present values. So is `unless`, which may be left
+out: where it is not 0 nothing changes (a training that came upon a NaN keeps its weights, with no word from the host).
 """
 
 from __future__ import annotations
@@ -61,33 +62,44 @@ def _adam(xp, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, l1, l2, 
 
 def _record(name, forward, states, scalars, attrs):
     """states: the arrays beside p and g that the rule reads and writes; the outputs are p, the states and `step`."""
-    inputs = ("p", "g", *states, *scalars)
-    vectors = len(states) + 2
+    inputs = ("p", "g", *states, *scalars, "unless?")
+    vectors, count = len(states) + 2, len(inputs) - 1
 
     def infer(*specs, **attrs):
         p = specs[0]
         need_floating(name, **dict(zip(inputs[:vectors], specs, strict=False)))
-        need_floating(name, **dict(zip(scalars, specs[vectors:], strict=True)))
+        need_floating(name, **dict(zip((*scalars, "unless"), specs[vectors:], strict=False)))
         if len(p.shape) != 1 or any(spec.shape != p.shape for spec in specs[:vectors]):
             raise ShapeError(f"{name}: expected flat arrays of one length; got {[s.shape for s in specs[:vectors]]}")
         if any(spec.shape for spec in specs[vectors:]):
             raise ShapeError(f"{name}: expected {scalars} as scalars; got {[s.shape for s in specs[vectors:]]}")
-        return Outline((p, *specs[2:vectors], *(specs[vectors + 1 :])))
+        return Outline((p, *specs[2:vectors], *(specs[vectors + 1 : count])))
 
-    def args(kinds, size=23):
-        return tuple(Arg((size,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
+    def guarded(xp, *given, **attrs):
+        outs, saved = forward(xp, *given[:count], **attrs)
+        if len(given) == count:
+            return outs, saved
+        before = given[0], *given[2:vectors], *given[vectors + 1 : count]
+        goes_on = given[count] == 0
+        return tuple([xp.where(goes_on, new, old) for new, old in zip(outs, before, strict=True)]), saved
+
+    def args(kinds, *more):
+        scalar = tuple(Arg((), kind) for kind in (*["positive"] * len(scalars), *more))
+        return tuple(Arg((23,), kind) for kind in kinds) + scalar
 
     # First moments have any sign, second ones none.
     kinds = ("normal", "normal", *("normal" if state == "m" or name == "momentum" else "positive" for state in states))
     plain = {"l1": 0.0, "l2": 0.0, "decayed": 23}
     cases = [Case(args(kinds), {**row, **plain}) for row in attrs]
-    cases.append(Case(args(kinds), {**attrs[-1], "l1": 0.01, "l2": 0.1, "decayed": 14}))
+    penalised = {**attrs[-1], "l1": 0.01, "l2": 0.1, "decayed": 14}
+    cases.append(Case(args(kinds), penalised))
+    cases += [Case(args(kinds, unless), penalised) for unless in ("zero", "positive")]
     return register(
         Op(
             name=name,
             inputs=inputs,
             infer=infer,
-            forward=forward,
+            forward=guarded,
             cost=elementwise_cost(2 + 4 * len(states)),
             cases=tuple(cases),
             large=(Case(args(kinds, 1 << 20), {**attrs[0], **plain, "decayed": 1 << 20}),),
