@@ -59,7 +59,6 @@ FLOATING: dict[str, Callable[[Generator, tuple[int, ...]], np.ndarray]] = {
     "apart": _apart,
     "few": lambda rng, shape: _whole(rng, shape, 3) - 1.0,
     "simplex": _simplex,
-    "zero": lambda rng, shape: np.zeros(shape),
 }
 """Kinds drawn in the dtype under test."""
 

@@ -2,15 +2,17 @@
 
 All share the gradient with penalties, over the first `decayed` elements (see `optim.arena`):
     g' = g + l2 p + l1 sign(p)
-`lr` and `step` are 0-d arrays, so that a recorded step reads their present values. So is `unless`, which may be left
-out: where it is not 0 nothing changes (a training that came upon a NaN keeps its weights, with no word from the host).
+`lr` and `step` are 0-d arrays, so that a recorded step reads their present values. `unless`, which may be left out, is
+a whole number: where it is not 0 nothing changes (a training that came upon a NaN keeps its weights by that).
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from xpnn.core.arithmetic import elementwise_cost, need_floating
 from xpnn.core.op import Arg, Case, Op, Outline, register
-from xpnn.errors import ShapeError
+from xpnn.errors import DTypeError, ShapeError
 
 
 def _penalised(xp, p, g, l1, l2, decayed):
@@ -68,7 +70,9 @@ def _record(name, forward, states, scalars, attrs):
     def infer(*specs, **attrs):
         p = specs[0]
         need_floating(name, **dict(zip(inputs[:vectors], specs, strict=False)))
-        need_floating(name, **dict(zip((*scalars, "unless"), specs[vectors:], strict=False)))
+        need_floating(name, **dict(zip(scalars, specs[vectors:], strict=False)))
+        if len(specs) > count and specs[count].dtype != np.int64:
+            raise DTypeError(f"{name}: expected unless as int64; got {specs[count].dtype}")
         if len(p.shape) != 1 or any(spec.shape != p.shape for spec in specs[:vectors]):
             raise ShapeError(f"{name}: expected flat arrays of one length; got {[s.shape for s in specs[:vectors]]}")
         if any(spec.shape for spec in specs[vectors:]):
@@ -83,9 +87,8 @@ def _record(name, forward, states, scalars, attrs):
         goes_on = given[count] == 0
         return tuple([xp.where(goes_on, new, old) for new, old in zip(outs, before, strict=True)]), saved
 
-    def args(kinds, *more):
-        scalar = tuple(Arg((), kind) for kind in (*["positive"] * len(scalars), *more))
-        return tuple(Arg((23,), kind) for kind in kinds) + scalar
+    def args(kinds):
+        return tuple(Arg((23,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
 
     # First moments have any sign, second ones none.
     kinds = ("normal", "normal", *("normal" if state == "m" or name == "momentum" else "positive" for state in states))
@@ -93,7 +96,7 @@ def _record(name, forward, states, scalars, attrs):
     cases = [Case(args(kinds), {**row, **plain}) for row in attrs]
     penalised = {**attrs[-1], "l1": 0.01, "l2": 0.1, "decayed": 14}
     cases.append(Case(args(kinds), penalised))
-    cases += [Case(args(kinds, unless), penalised) for unless in ("zero", "positive")]
+    cases += [Case((*args(kinds), Arg((), "labels", high=high)), penalised) for high in (1, 1 << 16)]
     return register(
         Op(
             name=name,

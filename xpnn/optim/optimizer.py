@@ -124,8 +124,8 @@ class Optimizer:
     def step(self, unless: Tensor | None = None) -> None:
         """One update of every parameter, in place, by the gradients gathered since `zero_grad`.
 
-        A parameter whose requires_grad is False is frozen: neither it nor its state changes. unless: a scalar; where it
-        is not 0 nothing changes, which the update itself sees: nobody waits for the number.
+        A parameter whose requires_grad is False is frozen: neither it nor its state changes. unless: a scalar of
+        int64; where it is not 0 nothing changes, which the update itself sees: nobody waits for the number.
         """
         arena, recording = self.arena, active()
         if recording is not None:

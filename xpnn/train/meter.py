@@ -25,7 +25,7 @@ class Meter:
 
     def __init__(self, wanted: Sequence[Any]) -> None:
         self.metrics = [copy.deepcopy(metrics.get(m)) for m in wanted]
-        self._sums, self._halted = Sums((2,), np.float64), Sums((), np.float64)  # see TALLY
+        self._sums, self._halted = Sums((3,), np.float64), Sums((), np.int64)  # see TALLY
         self.reset()
 
     def reset(self) -> None:
@@ -52,13 +52,13 @@ class Meter:
                 metric.update(copied(output) if metric.keeps else output, target)
 
     def halted(self, backend: Backend) -> Tensor:
-        """A scalar there: 0, or the first loss since `reset` that was not finite."""
+        """A whole number there: not 0 once there was a loss that is not finite."""
         return self._halted.on(backend)
 
     def halt(self) -> tuple[int, float] | None:
-        """Was there such a loss, so many batches ago? (1 is the last one.) Waits for the device."""
-        loss = float(self._halted.read())
-        return None if loss == 0 else (self._batches - int(self._sums.read()[1]), loss)
+        """Was there such a loss since `reset`, so many batches ago? (1 is the last one.) Waits for the device."""
+        step = int(self._halted.read())
+        return (self._batches - step + 1, float(self._sums.read()[1])) if step else None
 
     def loss(self) -> float:
         """The mean so far; waits for the device."""
@@ -76,7 +76,7 @@ class Meter:
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.reset()
-        self._sums.write([float(state["total"]), 0])
+        self._sums.write([float(state["total"]), 0, 0])
         self._samples = int(state["samples"])
         for metric, entry in zip(self.metrics, state["metrics"], strict=True):
             metric.load_state(entry)
