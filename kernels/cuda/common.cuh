@@ -57,6 +57,7 @@ __device__ T team_reduce(T value, T none, F f) {
 __device__ unsigned blocks_done = 0;
 __device__ inline bool last_block() {
   __syncthreads();  // every thread of this block has read what it reads
+  __threadfence();
   return threadIdx.x == 0 && atomicInc(&blocks_done, gridDim.x - 1) == gridDim.x - 1;
 }
 
