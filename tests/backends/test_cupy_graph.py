@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import nn, optim
+from xpnn import models, nn, optim
 from xpnn.core import backend as backends
 from xpnn.core.capture import Captured
 from xpnn.data import Dataset
@@ -158,6 +158,21 @@ def test_a_step_of_fit_is_one_launch_of_a_graph(cupy, metrics):
     (graph,) = cupy.cuda.streams.graphs
     assert launched == 3 * len(graph.runs), "two steps, and the capture of the third"
     np.testing.assert_allclose(on_gpu, fitted(cupy, "numpy", metrics=metrics), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "budget"),
+    [(lambda shape: models.mlp(shape, 10), 8), (lambda shape: models.cnn(shape, 10), 22), (lambda shape: models.lenet5(shape, 10), 22)],
+    ids=["mlp 784-300-10", "cnn 32-64-pool-128-10", "lenet5"],
+)
+def test_nodes_of_a_step_of_fit(cupy, make, budget):
+    """All that a step does, its batch and the running loss included; a metric is one node more."""
+    shape, rng = (28, 28, 1), np.random.default_rng(0)
+    data = Dataset(rng.integers(0, 256, (6, *shape)).astype("u1"), rng.integers(0, 10, 6), scale=1 / 255)
+    for metrics in ([], ["accuracy"]):
+        trainer = Trainer(make(shape).to("cuda"), optim.Adam(lr=0.01), metrics=metrics)
+        trainer.fit(data, epochs=2, batch_size=6, progress=False)
+        assert len(cupy.cuda.streams.graphs[-1].runs) <= budget + len(metrics)
 
 
 def test_who_looks_at_the_loss_pauses_the_step(cupy):
