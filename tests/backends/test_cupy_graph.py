@@ -162,8 +162,13 @@ def test_a_step_of_fit_is_one_launch_of_a_graph(cupy, metrics):
 
 @pytest.mark.parametrize(
     ("make", "budget"),
-    [(lambda shape: models.mlp(shape, 10), 8), (lambda shape: models.cnn(shape, 10), 22), (lambda shape: models.lenet5(shape, 10), 22)],
-    ids=["mlp 784-300-10", "cnn 32-64-pool-128-10", "lenet5"],
+    [
+        (lambda shape: models.mlp(shape, 10), 8),
+        (lambda shape: models.cnn(shape, 10, dropout=0.0), 18),
+        (lambda shape: models.cnn(shape, 10), 24),  # each dropout: a mask, the next draw, backward
+        (lambda shape: models.lenet5(shape, 10), 22),
+    ],
+    ids=["mlp 784-300-10", "cnn 32-64-pool-128-10", "cnn with dropout", "lenet5"],
 )
 def test_nodes_of_a_step_of_fit(cupy, make, budget):
     """All that a step does, its batch and the running loss included; a metric is one node more."""

@@ -51,5 +51,5 @@ GATHER = register(
         updates=("", "", "at"),
     )
 )
-"""x[n] = data[order[at + n]] * scale + shift, in the dtype of scale, y[n] = targets[order[at + n]] for n < size, and the
-next `at`: a step that gathers its batch so needs to be told nothing."""
+"""x[n] = data[order[at + n]] * scale + shift, in the dtype of scale, y[n] = targets[order[at + n]] for n < size, and
+the next `at`: a step that gathers its batch so needs to be told nothing."""

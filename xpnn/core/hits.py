@@ -58,5 +58,5 @@ HITS = register(
         updates=("counts",),
     )
 )
-"""counts (2,) int64, in place: the rows of scores (N, C) whose label (N,) is among the k largest, and all rows. Of equal
-scores the first counts; a row with NaN never does, nor does a label outside of 0..C-1."""
+"""counts (2,) int64, in place: the rows of scores (N, C) whose label (N,) is among the k largest, and all rows. Of
+equal scores the first counts; a row with NaN never does, nor does a label outside of 0..C-1."""

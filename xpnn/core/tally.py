@@ -39,5 +39,5 @@ TALLY = register(
         updates=("sums", "halted"),
     )
 )
-"""In place: sums (3,), of the losses times their samples, the first loss that was not finite, and the steps; and halted,
-the number of that step, counted from 1, or 0 as long as there was none."""
+"""In place: sums (3,), of the losses times their samples, the first loss that was not finite, and the steps; and
+halted, the number of that step, counted from 1, or 0 as long as there was none."""

@@ -83,8 +83,8 @@ class Batches:
         self._scale, self._shift = (backend.from_host(np.array(value, x_dtype)) for value in (scale, shift))
         N, whole = self.batch_size, np.dtype(np.int64)
         self._order, self._at = backend.empty(Spec((len(dataset),), whole)), backend.empty(Spec((), whole))
-        self._places = backend.from_host(np.arange(N)) if jitter else None
-        self._shifts = backend.empty(Spec((len(dataset), 2), whole)) if jitter else None
+        self._places: Array = backend.from_host(np.arange(N)) if jitter else None
+        self._shifts: Array = backend.empty(Spec((len(dataset), 2), whole)) if jitter else None
         x = Spec((N, *dataset.x.shape[1:]), np.dtype(x_dtype))
         self._room = [backend.empty(spec) for spec in (x, Spec((N, *y.shape[1:]), y.dtype), *[x] * bool(jitter))]
         self._slots: dict[int, _Slots] = {}

@@ -14,11 +14,11 @@ SOURCE = Source("update", {"step": (REAL, REAL), "squares": (REAL,), "clip": (RE
 SGD, MOMENTUM, NESTEROV, ROOT, ADAM = range(5)
 
 
-def _step(rule, outs, p, g, s=None, t=None, *, lr, steps=None, after=None, unless=(), a=0.0, b=0.0, eps=0.0, decay=0.0,
-          l1, l2, decayed):
-    """See `step` in update.cu."""
+def _step(rule, outs, p, g, s=None, t=None, *, lr, counts=(None, None), unless=(), a=0.0, b=0.0, eps=0.0, **penalties):
+    """See `step` in update.cu. counts: the steps so far, and where one more goes."""
     new, (stop,) = (*outs, None, None)[:3], unless or (None,)
-    args = (rule, p, g, s, t, *new, lr, steps, after, stop, a, b, eps, decay, l1, l2, decayed, p.size)
+    decay, l1, l2, decayed = (penalties.get(name, 0.0) for name in ("decay", "l1", "l2", "decayed"))
+    args = (rule, p, g, s, t, *new, lr, *counts, stop, a, b, eps, decay, l1, l2, decayed, p.size)
     return made([SOURCE.kernel("step", p.dtype, lr.dtype).call(blocks(p.size), (256,), args)])
 
 
@@ -40,9 +40,8 @@ def _rmsprop(outs, saved, p, g, s, lr, *unless, rho, eps, **penalties):
 
 
 def _adam(outs, saved, p, g, m, v, lr, step, *unless, beta1, beta2, eps, weight_decay, **penalties):
-    counted = {"steps": step, "after": outs[3], "unless": unless}
     options = {"a": beta1, "b": beta2, "eps": eps, "decay": weight_decay, **penalties}
-    return _step(ADAM, outs[:3], p, g, m, v, lr=lr, **counted, **options)
+    return _step(ADAM, outs[:3], p, g, m, v, lr=lr, counts=(step, outs[3]), unless=unless, **options)
 
 
 def _scalars(specs, attrs):

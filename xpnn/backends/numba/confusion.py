@@ -1,4 +1,4 @@
-"""Which class was called which, on Numba. The kernel works in place: counts that come from elsewhere are copied first."""
+"""Which class was called which, on Numba. The kernel works in place: counts from elsewhere are copied."""
 
 from __future__ import annotations
 
