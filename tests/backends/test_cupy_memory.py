@@ -10,6 +10,7 @@ import pytest
 import xpnn
 from cuda_cpu import build, fake_cublaslt
 from xpnn.backends.cupy import blas
+from xpnn.core.functions import sin
 from xpnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
@@ -20,14 +21,17 @@ def test_in_the_capture_of_a_step(gpu, cupy, ends):
     """The step goes on launch by launch, and a launch that needs the memory says the same."""
     if not ends:
         cupy.cuda.streams.failure["end"] = cupy.cuda.runtime.CUDARuntimeError(901, "cudaErrorStreamCaptureInvalidated")
-    step = xpnn.capture(lambda x: x.sin() + x)  # by the reference, which allocates
+    step = xpnn.capture(lambda x: sin(x) + x)  # by the reference, which allocates
     x = xpnn.tensor(np.ones(1000, "f4"), backend=gpu)
     step(x)
     bundled = gpu.bundled
 
     def short(calls):
         cupy.memory["free"] = 100
-        return bundled(calls)
+        try:
+            return bundled(calls)
+        finally:
+            cupy.memory["free"] = 1 << 30
 
     expected = "cuda:1: out of memory in {}: asked for 4.0 kB; free are 100 bytes of 2.1 GB"
     with (
@@ -35,6 +39,7 @@ def test_in_the_capture_of_a_step(gpu, cupy, ends):
         pytest.warns(RuntimeWarning, match="launch by launch.*: " + expected.format("the capture of a step")),
     ):
         step(x)
+    cupy.memory["free"] = 100
     with pytest.raises(BackendError, match=expected.format("a recorded step")):
         step(x)
     cupy.memory["free"] = 1 << 30

@@ -64,7 +64,8 @@ def bundled(backend: CupyBackend, calls: Sequence[Callable[[], Any]]) -> Graph |
         except Exception as error:  # what a library refuses under capture, it refuses in ways of its own
             reason = brief(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {brief(error)}"
             warnings.warn(
-                f"xpnn: on {backend.device} a recorded step goes launch by launch, as no graph can be made of it: {reason}",
+                f"xpnn: on {backend.device} a recorded step goes launch by launch, as no graph can be made of it: "
+                f"{reason}",
                 RuntimeWarning,
                 stacklevel=2,
             )
