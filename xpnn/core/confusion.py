@@ -40,6 +40,7 @@ CONFUSION = register(
             Case((Arg((C + 1, C + 1), "labels", high=9), Arg((N, C), kind), Arg((N,), "labels", high=high)))
             for N, C, kind, high in ((64, 10, "normal", 10), (300, 3, "few", 5), (4, 1, "normal", 2))
         ),
+        large=(Case((Arg((11, 11), "labels"), Arg((4096, 10)), Arg((4096,), "labels", high=10))),),
         updates=("counts",),
     )
 )

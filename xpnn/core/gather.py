@@ -31,9 +31,9 @@ def _cost(data, targets, order, at, scale, shift, size):
     return Cost(2 * x.size, x.size * data.dtype.itemsize + x.nbytes + 2 * y.nbytes)
 
 
-def _case(rows, data, targets, number="normal", high=1):
-    order, at = Arg((9,), "labels", high=rows), Arg((), "labels", high=5)
-    return Case((data, targets, order, at, Arg((), number, high), Arg((), number, high)), {"size": 4})
+def _case(rows, data, targets, number="normal", high=1, size=4):
+    order, at = Arg((2 * size + 1,), "labels", high=rows), Arg((), "labels", high=size + 1)
+    return Case((data, targets, order, at, Arg((), number, high), Arg((), number, high)), {"size": size})
 
 
 GATHER = register(
@@ -48,6 +48,7 @@ GATHER = register(
             _case(7, Arg((7, 5)), Arg((7, 3))),
             _case(6, Arg((6, 4), "labels", high=50), Arg((6, 4), "labels", high=50), "labels", 3),
         ),
+        large=(_case(8192, Arg((8192, 28, 28, 1), "pixels"), Arg((8192,), "labels", high=10), size=512),),
         updates=("", "", "at"),
     )
 )

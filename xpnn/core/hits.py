@@ -55,6 +55,7 @@ HITS = register(
                 ((300, 7), "few", 9, 3),
             )
         ),
+        large=(Case((Arg((2,), "labels"), Arg((4096, 10)), Arg((4096,), "labels", high=10)), {"k": 1}),),
         updates=("counts",),
     )
 )

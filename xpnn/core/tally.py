@@ -36,6 +36,7 @@ TALLY = register(
             Case((Arg((3,)), Arg((), "labels", high=1), Arg(())), {"samples": 64}),
             Case((Arg((3,)), Arg((), "labels", high=9), Arg((1,))), {"samples": 7}),
         ),
+        large=(Case((Arg((3,)), Arg((), "labels", high=1), Arg(())), {"samples": 64}),),
         updates=("sums", "halted"),
     )
 )

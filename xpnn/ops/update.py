@@ -87,8 +87,8 @@ def _record(name, forward, states, scalars, attrs):
         goes_on = given[count] == 0
         return tuple([xp.where(goes_on, new, old) for new, old in zip(outs, before, strict=True)]), saved
 
-    def args(kinds):
-        return tuple(Arg((23,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
+    def args(kinds, size=23):
+        return tuple(Arg((size,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
 
     # First moments have any sign, second ones none.
     kinds = ("normal", "normal", *("normal" if state == "m" or name == "momentum" else "positive" for state in states))
