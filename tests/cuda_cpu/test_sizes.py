@@ -24,6 +24,18 @@ def attention(N, T, S, E, V, causal, lengths):
     return Case((Arg((N, T, E)), Arg((N, S, E)), Arg((N, S, V)), *more), {"heads": 1, "causal": causal, "scale": 0.1})
 
 
+def counted(name, n):
+    """An update of many blocks, all of which read the counter that one of them advances."""
+    first = REGISTRY[name].cases[0]
+    return Case(tuple(Arg((n,), "positive") if arg.shape else arg for arg in first.args), {**first.attrs, "decayed": n})
+
+
+def gathered(size):
+    """The same of where a batch begins."""
+    data, targets, order = Arg((90, 8, 5), "pixels"), Arg((90,), "labels", high=9), Arg((99,), "labels", high=90)
+    return Case((data, targets, order, Arg((), "labels", high=30), Arg(()), Arg(())), {"size": size})
+
+
 CASES = [
     ("attention", attention(1, 3, 70, 65, 3, True, False)),  # more features than a tile
     ("attention", attention(2, 66, 2, 2, 67, False, True)),
@@ -38,6 +50,8 @@ CASES = [
     ("mean_squared_error", Case((Arg((90, 1001)), Arg((90, 1001))), {"reduction": "mean"})),
     ("half_sum_of_squares", Case((Arg((9, 10_001)), Arg((9, 10_001))), {"reduction": "sum"})),
     ("half_sum_of_squares", Case((Arg((70, 3)), Arg((70, 3))), {"reduction": "none"})),
+    ("adam", counted("adam", 1500)),
+    ("gather", gathered(60)),
     ("hits", Case((Arg((2,), "labels"), Arg((300, 70)), Arg((300,), "labels", high=70)), {"k": 2})),
     ("hits", Case((Arg((2,), "labels"), Arg((9000, 2)), Arg((9000,), "labels", high=3)), {"k": 1})),
     ("confusion", Case((Arg((71, 71), "labels"), Arg((300, 70)), Arg((300,), "labels", high=72)))),

@@ -10,7 +10,7 @@ from cuda_cpu import build, standin
 from xpnn import nn, optim
 from xpnn.data import Dataset
 from xpnn.errors import NumericError
-from xpnn.train import Callback, FiniteGuard
+from xpnn.train import Callback, Checkpoint, FiniteGuard
 
 
 @pytest.fixture(params=["numpy", "numba", "cuda"])
@@ -66,6 +66,24 @@ def test_the_weights_are_those_before_the_step(place, kind, pauses):
             np.testing.assert_array_equal(whole.model.state()[name], array, name)
     for name, array in until.optimizer.state().items():
         np.testing.assert_array_equal(whole.optimizer.state()[name], array, name)
+
+
+def test_where_training_is_interrupted(place):
+    trainer = trainer_of(place, "adam", FiniteGuard(every=1000), StopAt(7))
+    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"step 4 \(seen at step 6\): the data has"):
+        trainer.fit(data_of(35), 1, batch_size=8, shuffle=False, progress=False)
+
+
+def test_a_run_that_goes_on_from_there_is_told(tmp_path):
+    settings = {"epochs": 1, "batch_size": 8, "shuffle": False, "progress": False}
+    saver = Checkpoint(tmp_path / "{step}", every_steps=6)
+    with np.errstate(all="ignore"):
+        with pytest.raises(NumericError):
+            trainer_of("numba", "adam", FiniteGuard(every=1000), saver).fit(data_of(35), **settings)
+        with pytest.raises(NumericError, match="the loss is nan"):
+            trainer_of("numba", "adam", FiniteGuard(every=1000), saver).fit(
+                data_of(35), **settings, resume=tmp_path / "6"
+            )
 
 
 def test_a_look_at_every_step_on_a_host():

@@ -20,7 +20,7 @@ class FiniteGuard(Callback):
     """Raise NumericError when a loss is NaN or infinite; the weights are those before that step.
 
     Nothing waits for that: the update of a step itself does nothing from the first such loss on (`Optimizer.step`). The
-    guard only looks, every so many steps, whether it came to that, and at the end of an epoch.
+    guard only looks whether it came to that, every so many steps and where an epoch or the training ends.
 
     every: look at every so many steps; default: each one on a host, each hundredth on a device (a look waits for it).
     The error names the first parameter, input or layer that is not finite.
@@ -34,9 +34,17 @@ class FiniteGuard(Callback):
     def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:
         every = self.every or (1 if loss.backend.on_host else 100)
         if (trainer.step - 1) % every == 0 or trainer.at_epoch_end:
-            halt = trainer.halt()
-            if halt is not None:
-                raise NumericError(_report(trainer, *halt))
+            self._look(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Within an epoch, where it was interrupted."""
+        self._look(trainer)
+
+    @staticmethod
+    def _look(trainer: Trainer) -> None:
+        halt = trainer.halt()
+        if halt is not None:
+            raise NumericError(_report(trainer, *halt))
 
 
 def _report(trainer: Trainer, step: int, loss: float, x: Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,7 +77,9 @@ class Meter:
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.reset()
-        self._sums.write([float(state["total"]), 0, 0])
+        total = float(state["total"])
+        self._sums.write([total, total, 0])
+        self._halted.write(0 if math.isfinite(total) else 1)
         self._samples = int(state["samples"])
         for metric, entry in zip(self.metrics, state["metrics"], strict=True):
             metric.load_state(entry)

@@ -165,10 +165,10 @@ class Trainer(Evaluator):
                     self._captured.forget()
                     batches = self._batches(train, batch_size, shuffle, jitter)
                 self._fit_epoch(batches, validation, bar)
-        self._captured.forget()  # it has the data set
-        self._running = None
         for callback in self.callbacks:
             callback.on_fit_end(self)
+        self._captured.forget()  # it has the data set
+        self._running = None
         self.model.eval()
         return self.history
 
