@@ -238,18 +238,16 @@ def test_zero_over_zero_is_zero():
     assert after("recall", (np.eye(3)[[0, 2]], np.array([0, 0]))) == 0.25  # class 2 was called, so it counts
 
 
-def test_the_tally_runs_over_when_many_samples_come_together():
+def test_many_samples_add_up():
     metric = metrics.ConfusionMatrix()
     y, labels = logits(5000, 3)
     for _ in range(30):
         metric.update(y, labels)
-    assert metric._waiting < 1 << 16
     np.testing.assert_array_equal(metric.value(), 30 * after("confusion_matrix", (y, labels)))
     assert metric.value().dtype == np.int64
 
 
 def test_many_classes_and_small_labels():
-    """Labels of 8 bits must not overflow in label * (C + 1)."""
     y, labels = np.eye(200)[::-1], np.arange(200, dtype=np.uint8)
     np.testing.assert_array_equal(after("confusion_matrix", (y, labels)), np.eye(200)[::-1])
 

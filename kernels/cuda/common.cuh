@@ -52,6 +52,15 @@ __device__ T team_reduce(T value, T none, F f) {
   else return block_reduce<TEAM>(value, none, f);
 }
 
+// Is this the last block of its launch to come here? True for its first thread alone. What it then writes, no other
+// block reads any more. The count goes back to 0 by itself; kernels of a module run one after the other.
+__device__ unsigned blocks_done = 0;
+__device__ inline bool last_block() {
+  __syncthreads();  // every thread of this block has read what it reads
+  __threadfence();
+  return threadIdx.x == 0 && atomicInc(&blocks_done, gridDim.x - 1) == gridDim.x - 1;
+}
+
 template <typename T>
 __device__ T sigmoid(T x) {
   const T e = exp(-fabs(x)), s = T(1) / (T(1) + e);  // never overflows

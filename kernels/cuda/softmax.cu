@@ -1,9 +1,9 @@
 // Softmax, its logarithm and cross-entropy: rows of C classes.
 //
 // A row is the work of a team: one warp where C is small, a block of 256 threads where it is large. It is read from
-// memory once, for its largest value; what follows finds it in L1 or L2. forward of the cross-entropy writes
-// e = exp(x - max x) and 1 / sum e instead of their product, which backward forms as it goes: in float32, 8 bytes an
-// element each way. A NaN in a row makes its sum of e NaN, and with it all that comes out.
+// memory once, for its largest value; what follows finds it in L1 or L2. The cross-entropy leaves the gradient of the
+// logits, for a gradient of 1 of the loss, which is what training asks for: 8 bytes an element in float32, and backward
+// has nothing to do. A NaN in a row makes its sum of e NaN, and with it all that comes out.
 //
 // mean and sum: where one block does all rows it adds up the losses too; else `total` does, as a second launch.
 #include "common.cuh"
@@ -93,73 +93,55 @@ __device__ void finish(const T* losses, int rows, double scale, T* out) {
 }
 
 // losses[r] = -sum of q log p with q = 1 - s at the label plus s / C everywhere; out: null, or where their sum goes.
+// dx = (p - q) scale.
 template <typename T, int TEAM, typename L>
 __global__ void __launch_bounds__(256, 4)
-    labels(const T* x, const L* labels, T s, T* losses, T* e, T* factors, int rows, int C, double scale, T* out) {
+    labels(const T* x, const L* labels, T s, T* losses, T* dx, int rows, int C, double scale, T* out) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T* in = x + (long long)r * C;
-    T top, sum, mean = T(0);
-    exponentials<TEAM>(in, e + (long long)r * C, C, top, sum);
-    const T log_sum = log(sum);
+    T *d = dx + (long long)r * C, top, sum, mean = T(0);
+    exponentials<TEAM>(in, d, C, top, sum);
+    const T log_sum = log(sum), low = s / C;
     if (s != T(0)) {
       for (int c = lane<TEAM>(); c < C; c += TEAM) mean -= (in[c] - top) - log_sum;
       mean = team_reduce<TEAM>(mean, T(0), Plus());
     }
-    if (lane<TEAM>() == 0) {
-      const long long label = labels[r];
-      const bool inside = label >= 0 && label < C;  // outside, NaN, so that it cannot pass unseen
-      losses[r] = inside ? -((in[label] - top) - log_sum) * (T(1) - s) + mean * (s / C) : not_a_number<T>();
-      factors[r] = inside ? T(1) / sum : not_a_number<T>();
-    }
+    const long long label = labels[r];
+    const bool inside = label >= 0 && label < C;  // outside, NaN, so that it cannot pass unseen
+    if (lane<TEAM>() == 0)
+      losses[r] = inside ? -((in[label] - top) - log_sum) * (T(1) - s) + mean * low : not_a_number<T>();
+    const T factor = inside ? T(1) / sum : not_a_number<T>();
+    for (int c = lane<TEAM>(); c < C; c += TEAM)
+      d[c] = (d[c] * factor - (low + (c == label ? T(1) - s : T(0)))) * T(scale);
   }
   finish<TEAM>(losses, rows, scale, out);
 }
 
-// dx = (p - q) scale dloss, of each row (step 1) or one for all (0).
-template <typename T, int TEAM, typename L>
-__global__ void __launch_bounds__(256, 4)
-    labels_back(const T* e, const T* factors, const L* labels, T s, const T* dloss, int step, T scale, T* dx, int rows,
-                int C) {
-  for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
-    const T d = dloss[r * step] * scale, factor = factors[r], low = s / C;
-    const long long label = labels[r], start = (long long)r * C;
-    for (int c = lane<TEAM>(); c < C; c += TEAM)
-      dx[start + c] = (e[start + c] * factor - (low + (c == label ? T(1) - s : T(0)))) * d;
-  }
-}
-
-// The same with a distribution (rows, C) as target; it need not sum to one.
+// The same with a distribution (rows, C) as target; it need not sum to one: dx = (p sum q - q) scale.
 template <typename T, int TEAM>
 __global__ void __launch_bounds__(256, 4)
-    targets(const T* x, const T* target, T s, T* losses, T* e, T* factors, int rows, int C, double scale, T* out) {
+    targets(const T* x, const T* target, T s, T* losses, T* dx, int rows, int C, double scale, T* out) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T *in = x + (long long)r * C, *wanted = target + (long long)r * C;
-    T top, sum, loss = T(0);
-    exponentials<TEAM>(in, e + (long long)r * C, C, top, sum);
+    T *d = dx + (long long)r * C, top, sum, loss = T(0), weight = T(0);
+    exponentials<TEAM>(in, d, C, top, sum);
     const T log_sum = log(sum);
     for (int c = lane<TEAM>(); c < C; c += TEAM) {
       const T q = wanted[c] * (T(1) - s) + s / C;
+      weight += q;
       loss -= q != T(0) ? q * ((in[c] - top) - log_sum) : q;  // a masked class may have a logit of -inf
     }
     loss = team_reduce<TEAM>(loss, T(0), Plus());
-    if (lane<TEAM>() == 0) losses[r] = loss, factors[r] = T(1) / sum;
+    const T factor = team_reduce<TEAM>(weight, T(0), Plus()) / sum;
+    if (lane<TEAM>() == 0) losses[r] = loss;
+    for (int c = lane<TEAM>(); c < C; c += TEAM)
+      d[c] = (d[c] * factor - (wanted[c] * (T(1) - s) + s / C)) * T(scale);
   }
   finish<TEAM>(losses, rows, scale, out);
 }
 
-// dx = (p sum q - q) scale dloss
-template <typename T, int TEAM>
-__global__ void __launch_bounds__(256, 4)
-    targets_back(const T* e, const T* factors, const T* target, T s, const T* dloss, int step, T scale, T* dx, int rows,
-                 int C) {
-  for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
-    const T* wanted = target + (long long)r * C;
-    T weight = T(0);
-    for (int c = lane<TEAM>(); c < C; c += TEAM) weight += wanted[c] * (T(1) - s) + s / C;
-    weight = team_reduce<TEAM>(weight, T(0), Plus());
-    const T d = dloss[r * step] * scale, factor = factors[r] * weight;
-    const long long start = (long long)r * C;
-    for (int c = lane<TEAM>(); c < C; c += TEAM)
-      dx[start + c] = (e[start + c] * factor - (wanted[c] * (T(1) - s) + s / C)) * d;
-  }
+// out = dx times the gradient of each row's loss (each = C), or that of all (each = n).
+template <typename T>
+__global__ void __launch_bounds__(256, 4) scaled(const T* dx, const T* dloss, long long each, T* out, long long n) {
+  for (long long i = first(); i < n; i += stride()) out[i] = dx[i] * dloss[i / each];
 }

@@ -17,7 +17,17 @@ enum Rule { SGD, MOMENTUM, NESTEROV, ROOT, ADAM };
 template <typename T, typename L>
 __global__ void __launch_bounds__(256, 4)
     step(int rule, const T* p, const T* g, const T* s, const T* t, T* new_p, T* new_s, T* new_t, const L* lr,
-         const L* steps, double a, double b, double eps, double decay, T l1, T l2, long long decayed, long long n) {
+         const L* steps, L* next, const long long* unless, double a, double b, double eps, double decay, T l1, T l2,
+         long long decayed, long long n) {
+  if (unless != nullptr && unless[0] != 0) {
+    for (long long i = first(); i < n && p != new_p; i += stride()) {
+      new_p[i] = p[i];
+      if (s != nullptr) new_s[i] = s[i];
+      if (t != nullptr) new_t[i] = t[i];
+    }
+    if (first() == 0 && next != nullptr) next[0] = steps[0];
+    return;
+  }
   __shared__ double scalars[2];  // the rate, and eps; powers in float64 are dear, and the same for all
   if (threadIdx.x == 0) {
     const double k = rule == ADAM ? double(steps[0]) + 1 : 0, root = rule == ADAM ? sqrt(1 - pow(b, k)) : 1;
@@ -50,11 +60,7 @@ __global__ void __launch_bounds__(256, 4)
     }
     new_p[i] = x;
   }
-}
-
-template <typename L>
-__global__ void count(const L* step, L* next) {
-  next[0] = step[0] + L(1);
+  if (next != nullptr && last_block()) next[0] = steps[0] + L(1);
 }
 
 // The sum of squares of each block's share, in float64: the squares of 1e20 are beyond float32.

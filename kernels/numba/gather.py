@@ -16,16 +16,24 @@ SHORT = 4096
 
 
 @kernel
-def gather(data, indices, scale, shift, out):
-    """out[n] = data[indices[n]] * scale + shift, rows of (rows, F) and (N, F). False where an index names no row."""
-    a, b = out.dtype.type(scale), out.dtype.type(shift)
-    nbytes = data.shape[1] * data.itemsize
-    for n in range(indices.size):
-        if indices[n] < 0 or indices[n] >= len(data):
+def gather(data, targets, order, at, scale, shift, x, y, next_at):
+    """x[n] = data[order[at + n]] * scale + shift, y[n] = targets[order[at + n]], rows of two axes; then at + N.
+
+    False where an index names no row.
+    """
+    a, b, start = x.dtype.type(scale), x.dtype.type(shift), at[0]
+    if start < 0 or start + len(x) > order.size:
+        return False
+    rows, nbytes = order[start : start + len(x)], data.shape[1] * data.itemsize
+    for n in range(rows.size):
+        if rows[n] < 0 or rows[n] >= len(data):
             return False
-        for at in range(0, nbytes if n + ROWS < indices.size and nbytes <= SHORT else 0, stream.LINE):
-            stream.line_ahead(data, indices[n + ROWS] * nbytes + at)
-        row, target = data[indices[n]], out[n]
+        for line in range(0, nbytes if n + ROWS < rows.size and nbytes <= SHORT else 0, stream.LINE):
+            stream.line_ahead(data, rows[n + ROWS] * nbytes + line)
+        row, target = data[rows[n]], x[n]
         for f in range(target.size):
-            target[f] = out.dtype.type(row[f]) * a + b
+            target[f] = x.dtype.type(row[f]) * a + b
+        for f in range(y.shape[1]):
+            y[n, f] = targets[rows[n], f]
+    next_at[0] = start + len(x)
     return True

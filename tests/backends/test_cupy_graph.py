@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import nn, optim
+from xpnn import models, nn, optim
 from xpnn.core import backend as backends
 from xpnn.core.capture import Captured
 from xpnn.data import Dataset
-from xpnn.train import Trainer
+from xpnn.train import Callback, Trainer
 
 
 def step_of(place, seed=3):
@@ -137,18 +137,57 @@ def test_addresses_of_views(gpu):
     assert not gpu.overlap(x[:0], [x])
 
 
-def test_fit_launches_graphs(cupy):
-    """Two for a step: up to the loss, where callbacks may look at it, and from there."""
+def fitted(cupy, place="cuda", **settings):
+    """A small training, after whose first two steps every one is replayed: its losses."""
     rng = np.random.default_rng(0)
     data = Dataset(rng.normal(size=(40, 6)).astype("f4"), rng.integers(0, 3, 40))
+    xpnn.seed(1)
+    model = nn.Sequential(nn.Dropout(0.2), nn.Dense(6, 3))
+    trainer = Trainer(model.to(place), optim.Adam(lr=0.01), loss="cross_entropy", **settings)
+    history = trainer.fit(data, epochs=3, batch_size=8, progress=False)
+    return [[row[name] for name in ("loss", *[m.name for m in trainer.metrics])] for row in history.rows]
 
-    def losses(place):
-        xpnn.seed(1)
-        model = nn.Sequential(nn.Dropout(0.2), nn.Dense(6, 3))
-        trainer = Trainer(model.to(place), optim.Adam(lr=0.01), loss="cross_entropy")
-        return [row["loss"] for row in trainer.fit(data, epochs=3, batch_size=8, progress=False).rows]
 
-    on_gpu, on_host = losses("cuda"), losses("numpy")
-    np.testing.assert_allclose(on_gpu, on_host, rtol=1e-5)
-    graphs = cupy.cuda.streams.graphs
-    assert [graph.launches for graph in graphs] == [13, 13]
+@pytest.mark.parametrize("metrics", [[], ["accuracy", "top2", "f1"]], ids=["loss", "metrics"])
+def test_a_step_of_fit_is_one_launch_of_a_graph(cupy, metrics):
+    """The batch, forward, loss, metrics, backward and update: nothing else is launched, nothing copied."""
+    made = cupy.cuda.RawModule.made
+    on_gpu = fitted(cupy, metrics=metrics)
+    launched = sum(len(module.launches) for module in made)
+    assert [graph.launches for graph in cupy.cuda.streams.graphs] == [13]
+    (graph,) = cupy.cuda.streams.graphs
+    assert launched == 3 * len(graph.runs), "two steps, and the capture of the third"
+    np.testing.assert_allclose(on_gpu, fitted(cupy, "numpy", metrics=metrics), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "budget"),
+    [
+        (lambda shape: models.mlp(shape, 10), 8),
+        (lambda shape: models.cnn(shape, 10, dropout=0.0), 18),
+        (lambda shape: models.cnn(shape, 10), 24),  # each dropout: a mask, the next draw, backward
+        (lambda shape: models.lenet5(shape, 10), 22),
+    ],
+    ids=["mlp 784-300-10", "cnn 32-64-pool-128-10", "cnn with dropout", "lenet5"],
+)
+def test_nodes_of_a_step_of_fit(cupy, make, budget):
+    """All that a step does, its batch and the running loss included; a metric is one node more."""
+    shape, rng = (28, 28, 1), np.random.default_rng(0)
+    data = Dataset(rng.integers(0, 256, (6, *shape)).astype("u1"), rng.integers(0, 10, 6), scale=1 / 255)
+    for metrics in ([], ["accuracy"]):
+        trainer = Trainer(make(shape).to("cuda"), optim.Adam(lr=0.01), metrics=metrics)
+        cupy.cuda.streams.graphs.clear()
+        trainer.fit(data, epochs=2, batch_size=6, progress=False)
+        (graph,) = cupy.cuda.streams.graphs
+        assert len(graph.runs) <= budget + len(metrics)
+
+
+def test_who_looks_at_the_loss_pauses_the_step(cupy):
+    """Two graphs: up to the loss, where callbacks may look at it, and from there."""
+
+    class Look(Callback):
+        def on_loss(self, trainer, x, loss): ...
+
+    alone, watched = fitted(cupy), fitted(cupy, callbacks=[Look()])
+    assert [graph.launches for graph in cupy.cuda.streams.graphs] == [13, 13, 13]
+    assert alone == watched

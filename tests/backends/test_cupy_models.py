@@ -87,6 +87,19 @@ def test_more_batches_are_no_more_copies(cupy):
     assert copies(3) == copies(30)
 
 
+def test_the_data_set_goes_to_the_device_once(cupy):
+    """One copy more for each epoch: its order."""
+    rng = np.random.default_rng(0)
+    dataset = Dataset(rng.normal(size=(60, 6)).astype("f4"), rng.integers(0, 3, 60))
+    counts = []
+    for epochs in (1, 2, 5):
+        trainer = Trainer(model_of().to("cuda"), optim.Adam(), loss="cross_entropy")
+        with xpnn.transfers() as seen:
+            trainer.fit(dataset, epochs=epochs, batch_size=6, progress=False)
+        counts.append(seen.to_device - epochs)
+    assert len(set(counts)) == 1
+
+
 def test_optimizer_state_moves_with_the_model(gpu):
     def run(places):
         model = model_of()

@@ -24,6 +24,18 @@ def attention(N, T, S, E, V, causal, lengths):
     return Case((Arg((N, T, E)), Arg((N, S, E)), Arg((N, S, V)), *more), {"heads": 1, "causal": causal, "scale": 0.1})
 
 
+def counted(name, n):
+    """An update of many blocks, all of which read the counter that one of them advances."""
+    first = REGISTRY[name].cases[0]
+    return Case(tuple(Arg((n,), "positive") if arg.shape else arg for arg in first.args), {**first.attrs, "decayed": n})
+
+
+def gathered(size):
+    """The same of where a batch begins."""
+    data, targets, order = Arg((90, 8, 5), "pixels"), Arg((90,), "labels", high=9), Arg((99,), "labels", high=90)
+    return Case((data, targets, order, Arg((), "labels", high=30), Arg(()), Arg(())), {"size": size})
+
+
 CASES = [
     ("attention", attention(1, 3, 70, 65, 3, True, False)),  # more features than a tile
     ("attention", attention(2, 66, 2, 2, 67, False, True)),
@@ -38,7 +50,11 @@ CASES = [
     ("mean_squared_error", Case((Arg((90, 1001)), Arg((90, 1001))), {"reduction": "mean"})),
     ("half_sum_of_squares", Case((Arg((9, 10_001)), Arg((9, 10_001))), {"reduction": "sum"})),
     ("half_sum_of_squares", Case((Arg((70, 3)), Arg((70, 3))), {"reduction": "none"})),
-    ("hits", Case((Arg((300, 70)), Arg((300,), "labels", high=70)))),
+    ("adam", counted("adam", 1500)),
+    ("gather", gathered(60)),
+    ("hits", Case((Arg((2,), "labels"), Arg((300, 70)), Arg((300,), "labels", high=70)), {"k": 2})),
+    ("hits", Case((Arg((2,), "labels"), Arg((9000, 2)), Arg((9000,), "labels", high=3)), {"k": 1})),
+    ("confusion", Case((Arg((71, 71), "labels"), Arg((300, 70)), Arg((300,), "labels", high=72)))),
     ("subtract", Case((Arg((2, 3, 1, 5, 1)), Arg((4, 1, 3))))),
     ("subtract", Case((Arg((3, 1, 5, 1)), Arg((3, 4, 1, 2))))),  # four axes that do not merge
     ("subtract", Case((Arg((3, 1, 5, 1, 2)), Arg((1, 4, 1, 2, 1))))),  # five: the reference does it
@@ -107,18 +123,20 @@ def test_sizes(op, case, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8"])
-@pytest.mark.parametrize(("op", "C"), [("cross_entropy", 30), ("cross_entropy", 1100), ("hits", 30)])
+@pytest.mark.parametrize(("op", "C"), [("cross_entropy", 30), ("cross_entropy", 1100), ("hits", 30), ("confusion", 30)])
 def test_labels_of_other_dtypes_are_the_same_labels(op, C, dtype):
     gpu, record = CUDA.backend, REGISTRY[op]
-    attrs = {"label_smoothing": 0.1, "reduction": "none"} if op == "cross_entropy" else {}
+    loss = op == "cross_entropy"
+    attrs = {"label_smoothing": 0.1, "reduction": "none"} if loss else {"k": 2} if op == "hits" else {}
+    before = [] if loss else [np.zeros(2 if op == "hits" else (C + 1, C + 1), "i8")]
     x, labels = np.random.default_rng(1).normal(size=(5, C)).astype("f4"), np.array([0, 3, 29, 7, 7])
     with CUDA.ready():
         answers = []
         for given in (labels, labels.astype(dtype)):
-            there = [gpu.from_host(x), gpu.from_host(given)]
+            there = [gpu.from_host(array) for array in (*before, x, given)]
             outs, saved = gpu.forward(record, there, attrs)
             found = list(outs)
-            if attrs:
+            if loss:
                 kept = Kept((None, there[1]), (None,), saved, check.specs_of([x, given]))
                 found += gpu.backward(record, (True, False), outs, kept, attrs, [None, None])[:1]
             answers.append([gpu.to_host(array) for array in found])

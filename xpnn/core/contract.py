@@ -52,6 +52,9 @@ class Override(NamedTuple):
     """Where no gradient is wanted, may forward be given an empty `saved`?"""
     contiguous: bool = True
     """Does forward want its inputs contiguous? NumPy's own passes take them as they lie."""
+    saves_gradient: bool = False
+    """Is the first that forward saves the gradient of its first input, for a gradient of 1 of its output (of a loss,
+    say)? Where backward begins there, nothing is left to do."""
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
         return self.forward if name == "forward" else self.backward

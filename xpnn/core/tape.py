@@ -146,9 +146,10 @@ def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None
     if grad is None:
         if root.data.size != 1:
             raise ShapeError(f"backward: expected a scalar, or a gradient to start from; got {root.shape}. Use .mean()")
-        seed = root.backend.full(Spec(root.shape, root.dtype), 1)
+        saved = _saved_gradient(root.node)
+        seed = None if saved else root.backend.full(Spec(root.shape, root.dtype), 1)
     else:
-        start = as_tensor(grad, root)
+        saved, start = None, as_tensor(grad, root)
         if start.shape != root.shape or start.dtype != root.dtype or start.backend is not root.backend:
             raise ShapeError(
                 f"backward: expected a gradient {root.shape} {root.dtype}; got {start.shape} {start.dtype}"
@@ -157,7 +158,7 @@ def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None
     if root.node is None:
         root.add_grad(seed)
         return
-    grads: dict[tuple[Node, int], Array] = {(root.node, root.position): seed}
+    grads: dict[tuple[Node, int], Array] = dict([saved or ((root.node, root.position), seed)])
     order = _reverse_order(root.node)
     for node in order:  # all of them before any runs: gradients are added to all or none
         if node.kept is None or any([version[0] != then for _, version, then in node.watched]):
@@ -168,6 +169,17 @@ def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None
             _run_backward(node, douts, grads)
         if not retain_graph:
             node.free()
+
+
+def _saved_gradient(last: Node | None) -> tuple[tuple[Node, int], Array] | None:
+    """Where the gradient of the only input that has one goes, and the gradient, if forward has computed it already."""
+    if last is None or last.kept is None:
+        return None
+    edge, *others = last.edges
+    if not isinstance(edge, tuple) or any([other is not None for other in others]):
+        return None
+    override = last.backend.route(last.op, last.kept.specs, last.attrs).override
+    return (edge, last.kept.saved[0]) if override is not None and override.saves_gradient else None
 
 
 def _reverse_order(last: Node) -> list[Node]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.gather import GATHER
@@ -29,7 +30,6 @@ class _Slots(NamedTuple):
 
     batch: tuple[Tensor, Tensor]
     plain: Array
-    draw: tuple[Tensor, ...]
 
 
 class Batches:
@@ -76,16 +76,17 @@ class Batches:
         self.batch_size = min(batch_size, len(dataset))
         dtype = need_dtype("Batches", dtype)
         y = dataset.y.astype(dtype if dataset.y.dtype.kind == "f" else np.int64, copy=False)
+        ids = dataset.x.dtype.kind == "i"
+        x_dtype = dataset.x.dtype if ids else dtype
+        scale, shift = (1, 0) if ids else (dataset.scale, dataset.shift)
         self._x, self._y = backend.from_host(dataset.x), backend.from_host(y)
-        self._scale = backend.from_host(np.array(dataset.scale, dtype))
-        self._shift = backend.from_host(np.array(dataset.shift, dtype))
-        self._ids = dataset.x.dtype.kind == "i"
-        x_dtype = dataset.x.dtype if self._ids else dtype
-        N, shape, whole = self.batch_size, dataset.x.shape[1:], np.dtype(np.int64)
-        x_slot, y_slot = backend.empty(Spec((N, *shape), x_dtype)), backend.empty(Spec((N, *y.shape[1:]), y.dtype))
-        plain = backend.empty(Spec((N, *shape), x_dtype)) if jitter else x_slot
-        draw = [backend.empty(Spec((N, *more), whole)) for more in ([(), (2,)] if jitter else [()])]
-        self._room = [x_slot, plain, y_slot, *draw]
+        self._scale, self._shift = (backend.from_host(np.array(value, x_dtype)) for value in (scale, shift))
+        N, whole = self.batch_size, np.dtype(np.int64)
+        self._order, self._at = backend.empty(Spec((len(dataset),), whole)), backend.empty(Spec((), whole))
+        self._places: Array = backend.from_host(np.arange(N)) if jitter else None
+        self._shifts: Array = backend.empty(Spec((len(dataset), 2), whole)) if jitter else None
+        x = Spec((N, *dataset.x.shape[1:]), np.dtype(x_dtype))
+        self._room = [backend.empty(spec) for spec in (x, Spec((N, *y.shape[1:]), y.dtype), *[x] * bool(jitter))]
         self._slots: dict[int, _Slots] = {}
         self._versions: tuple[list[int], list[int]] = [0], [0]  # the tape sees by them that a batch was overwritten
 
@@ -106,47 +107,51 @@ class Batches:
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, from batch `start` on."""
-        for drawn in self.draws(number, start):
-            yield self.gather(*drawn)
+        self.begin(number, start)
+        for size in self.sizes(start):
+            yield self.gather(size)
 
-    def draws(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        """What `gather` takes for each batch: the numbers of its rows, and their shifts where there is jitter.
-
-        The same arrays every time, so that a recorded step may gather its batch itself.
-        """
-        order: Array = self.backend.from_host(self.order(number))
-        shifts: Array = self.backend.from_host(self.shifts(number)) if self.jitter else None
+    def sizes(self, start: int = 0) -> Iterator[int]:
+        """What `gather` is to be given for each batch of an epoch, from batch `start` on: how many samples it has."""
+        last = len(self.dataset) - (len(self) - 1) * self.batch_size
         for i in range(start, len(self)):
-            here = slice(i * self.batch_size, (i + 1) * self.batch_size)
-            rows = order[here]
-            slots = self._slots_of(len(rows))
-            self.backend.set(slots.draw[0].data, rows)
-            if self.jitter:
-                self.backend.set(slots.draw[1].data, shifts[here])
             for version in self._versions:  # from here on what was made of the last batch is not to be trusted
                 version[0] += 1
-            yield slots.draw
+            yield self.batch_size if i < len(self) - 1 else last
 
-    def gather(self, rows: Tensor, by: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The batch (x, y) of what `draws` gave: rows (N,), 0 to the number of samples - 1, shifted `by` (N, 2)."""
-        slots = self._slots_of(len(rows))
-        x, y = slots.batch
-        if self._ids:
-            self.backend.forward(TAKE, (self._x, rows.data), {"axis": 0}, out=(x.data,))
-        else:
-            self.backend.forward(GATHER, (self._x, rows.data, self._scale, self._shift), {}, out=(slots.plain,))
-        if by is not None:
-            self.backend.forward(SHIFT, (slots.plain, by.data, self._shift), {"reach": self.jitter}, out=(x.data,))
-        self.backend.forward(TAKE, (self._y, rows.data), {"axis": 0}, out=(y.data,))
+    def begin(self, number: int = 0, start: int = 0) -> None:
+        """The next batch that `gather` gives is batch `start` of this epoch: its order goes to the backend at once."""
+        self.backend.set(self._order, self.backend.from_host(self.order(number)))
+        if self.jitter:
+            self.backend.set(self._shifts, self.backend.from_host(self.shifts(number)))
+        self.turn_to(start)
+
+    def turn_to(self, batch: int) -> None:
+        """The next batch that `gather` gives is this one of the epoch that was begun."""
+        self.backend.set(self._at, batch * self.batch_size)
+
+    def gather(self, size: int) -> tuple[Tensor, Tensor]:
+        """The next batch (x, y) of the epoch that was begun, of so many samples.
+
+        Where it is in the epoch is a number in an array, which this advances: a recorded step may gather its batch.
+        """
+        (x, y), plain = self._slots_of(size)
+        run, by = self.backend.forward, None
+        if self.jitter:
+            (places,), _ = run(ARITHMETIC["add"], (self._places[:size], self._at), {})
+            (by,), _ = run(TAKE, (self._shifts, places), {"axis": 0})
+        given = self._x, self._y, self._order, self._at, self._scale, self._shift
+        run(GATHER, given, {"size": size}, out=(plain, y.data, self._at))
+        if self.jitter:
+            run(SHIFT, (plain, by, self._shift), {"reach": self.jitter}, out=(x.data,))
         return x, y
 
     def _slots_of(self, n: int) -> _Slots:
         """The first n rows of the slots, the same arrays every time: a recorded step goes by that."""
         if n not in self._slots:
-            parts = [slot[:n] for slot in self._room]
-            x, plain, y, *draw = parts
+            x, y, *plain = [slot[:n] for slot in self._room]
             batch = Tensor(x, self.backend), Tensor(y, self.backend)
             for t, version in zip(batch, self._versions, strict=True):
                 t.version = version
-            self._slots[n] = _Slots(batch, plain, tuple([Tensor(d, self.backend) for d in draw]))
+            self._slots[n] = _Slots(batch, plain[0] if plain else x)
         return self._slots[n]

@@ -7,71 +7,69 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.core.contract import Backend
-from xpnn.core.op import Array
+from xpnn.core.confusion import CONFUSION
+from xpnn.core.tape import update
+from xpnn.core.tensor import Tensor
 from xpnn.errors import ConfigError, DataError, ShapeError
-from xpnn.metrics.metric import Metric, predictions, read
+from xpnn.metrics.metric import Metric, in_rows, rows
+from xpnn.metrics.sums import Sums
 
 
 class ConfusionMatrix(Metric):
     """How often label i was called j: value() is (C, C) int64. A sample with NaN is in no column.
 
-    classes: C; by default that of the first outputs, 2 for binary ones. On a device one number a sample is kept until
-    2^16 have come together, or the value is wanted. DataError when there were labels outside 0..C-1.
+    classes: C; by default that of the first outputs, 2 for binary ones. DataError when there were labels outside
+    0..C-1.
     """
 
     keeps = False
 
     name = "confusion_matrix"
     higher_is_better: bool | None = None
-    _codes: list[tuple[Backend, Array]]
-    _waiting: int
-    _width: int
-    _counts: np.ndarray | None
+    _sums: Sums | None
 
     def __init__(self, classes: int | None = None, threshold: float = 0.0) -> None:
         if classes is not None and classes < 2:
             raise ConfigError(f"{type(self).__name__}: expected classes >= 2; got {classes}")
         self.classes, self.threshold = classes, threshold
-        self.reset()
+        self._sums = self._zeros(classes) if classes else None
+
+    @staticmethod
+    def _zeros(C: int) -> Sums:
+        return Sums((C + 1, C + 1), np.int64)  # one row more for what is no class, one column for NaN
+
+    def by_ops(self, output: Tensor, target: Tensor) -> bool:
+        return in_rows(output, target)
 
     def update(self, output: Any, target: Any) -> None:
-        batch = read(self.name, output, target)
-        xp, C = batch.backend.xp, self._width or batch.classes
-        if batch.classes != C:
-            raise ShapeError(f"{self.name}: expected outputs of {C} classes; got {batch.classes}")
-        self._width = C
-        with batch.backend.here():
-            predicted, valid = predictions(batch, self.threshold)
-            labels = xp.astype(batch.labels, xp.int64)
-            codes = labels * (C + 1) + xp.where(valid, predicted, C)
-            self._codes.append((batch.backend, xp.where((labels >= 0) & (labels < C), codes, -1)))
-        self._waiting += len(labels)
-        if self._waiting >= 1 << 16:
-            self._tally()
+        scores, labels = rows(self.name, output, target, self.threshold)
+        C = scores.shape[1]
+        if self._sums is None or (self._width != C and not self.classes and not self._sums.read().any()):
+            self._sums = self._zeros(C)
+        if self._width != C:
+            raise ShapeError(f"{self.name}: expected outputs of {self._width} classes; got {C}")
+        update(CONFUSION, self._sums.on(scores.backend), scores, labels)
 
-    def _tally(self) -> None:
-        C = self._width
-        codes = np.concatenate([backend.to_host(c) for backend, c in self._codes])
-        self._codes, self._waiting = [], 0
-        if np.any(codes < 0):
-            raise DataError(f"{self.name}: expected labels from 0 to {C - 1}; got {np.sum(codes < 0)} others")
-        counts = np.bincount(codes, minlength=C * (C + 1)).reshape(C, C + 1)
-        self._counts = counts if self._counts is None else self._counts + counts
+    @property
+    def _width(self) -> int:
+        return 0 if self._sums is None else self._sums.shape[0] - 1
 
     @property
     def counts(self) -> np.ndarray:
         """The matrix with one column more: (C, C + 1), the last for samples with NaN among their outputs."""
-        if self._codes:
-            self._tally()
-        return np.zeros((self._width, self._width + 1), np.int64) if self._counts is None else self._counts
+        if self._sums is None:
+            return np.zeros((0, 1), np.int64)
+        counts = self._sums.read()
+        if counts[-1].any():
+            raise DataError(f"{self.name}: expected labels from 0 to {self._width - 1}; got {counts[-1].sum()} others")
+        return counts[:-1]
 
     def value(self) -> Any:
         return self.counts[:, :-1].copy()
 
     def reset(self) -> None:
-        self._codes, self._waiting = [], 0
-        self._width, self._counts = self.classes or 0, None
+        if self._sums is not None:
+            self._sums.write(0)
 
     def state(self) -> dict[str, Any]:
         return {"counts": self.counts.tolist()}
@@ -80,8 +78,8 @@ class ConfusionMatrix(Metric):
         C = len(state["counts"])
         if self.classes not in (None, C):
             raise ConfigError(f"{self.name}: expected the state of {self.classes} classes; got {C}")
-        self.reset()
-        self._width, self._counts = C, np.array(state["counts"], np.int64).reshape(C, C + 1)
+        self._sums = self._zeros(C)
+        self._sums.write([*state["counts"], [0] * (C + 1)]) if C else None
 
 
 class _Rate(ConfusionMatrix):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Namespace
+from xpnn.core.tape import no_grad
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import BackendError, DTypeError, ShapeError
 
@@ -16,6 +17,10 @@ class Metric:
     name              how it is called in a history
     higher_is_better  what EarlyStopping and its like go by; None where values have no order
     keeps             may `update` keep the outputs it is given? Then they are copies: the next step overwrites them
+
+    `update` is what happens at every batch. Where it runs nothing but ops that add to arrays in place (see `Sums`), say
+    so by `by_ops`: it is then a part of the training step, recorded and replayed with it, and costs no word from the
+    host. Everything else is done to the results of a step, one by one. `value` is asked for at the end of an epoch.
     """
 
     keeps = True
@@ -26,6 +31,10 @@ class Metric:
     def update(self, output: Any, target: Any) -> None:
         """Take in a batch. ShapeError or DTypeError when outputs and targets do not fit."""
         raise NotImplementedError
+
+    def by_ops(self, output: Tensor, target: Tensor) -> bool:
+        """Is `update` with these done by ops alone? Shapes, dtypes and settings decide, never values."""
+        return False
 
     def value(self) -> Any:
         """The metric over everything since `reset`; waits for the device. A history keeps it where it is a number."""
@@ -91,11 +100,29 @@ def _unusual(name: str, xp: Namespace, y: Array, t: Array) -> tuple[Array, Array
     )
 
 
-def predictions(batch: Batch, threshold: float) -> tuple[Array, Array]:
-    """The class (N,) of each sample, and whether (N,) its scores are free of NaN."""
-    xp, y = batch.backend.xp, batch.scores
-    if y.ndim == 1:
-        return y > threshold, y == y
-    predicted = xp.argmax(y, axis=-1)  # where there is a NaN, the first of them
-    best = xp.reshape(y, (-1,))[xp.arange(0, y.size, y.shape[1]) + predicted]
-    return predicted, best == best
+def in_rows(output: Any, target: Any) -> bool:
+    """Are these tensors of one backend, scores (..., C) with integer labels (...)?"""
+    if not (isinstance(output, Tensor) and isinstance(target, Tensor)) or output.backend is not target.backend:
+        return False
+    y, t = output.data, target.data
+    return y.ndim > 1 and y.shape[-1] > 1 and y.dtype.kind == "f" and t.dtype.kind in "iu" and t.shape == y.shape[:-1]
+
+
+def rows(name: str, output: Any, target: Any, threshold: float) -> tuple[Tensor, Tensor]:
+    """Scores (N, C) and integer labels (N,), by ops where they are `in_rows` already; binary ones as two classes, whose
+    larger score is that of the class they mean. The errors are those that `update` raises."""
+    if in_rows(output, target):
+        with no_grad():
+            if output.ndim > 2:
+                output, target = output.reshape(-1, output.shape[-1]), target.reshape(-1)
+        return output, target
+    batch = read(name, output, target)
+    xp, y, labels = batch.backend.xp, batch.scores, batch.labels
+    with batch.backend.here():
+        if not xp.isdtype(y.dtype, "real floating"):
+            y = xp.astype(y, xp.float64)
+        if y.ndim == 1:
+            y = xp.stack([xp.full_like(y, threshold), y], axis=1)
+        if xp.isdtype(labels.dtype, "bool"):
+            labels = xp.astype(labels, xp.int64)
+    return Tensor(y, batch.backend), Tensor(labels, batch.backend)

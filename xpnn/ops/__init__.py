@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.core import copy, gather, hits, random, shift  # noqa: F401 - records that no function below imports
+from xpnn.core import confusion, copy, gather, hits, random, shift, tally  # noqa: F401 - records, no functions
 from xpnn.ops import update  # noqa: F401
 from xpnn.ops.activation import (
     elu,

@@ -2,14 +2,17 @@
 
 All share the gradient with penalties, over the first `decayed` elements (see `optim.arena`):
     g' = g + l2 p + l1 sign(p)
-`lr` and `step` are 0-d arrays, so that a recorded step reads their present values.
+`lr` and `step` are 0-d arrays, so that a recorded step reads their present values. `unless`, which may be left out, is
+a whole number: where it is not 0 nothing changes (a training that came upon a NaN keeps its weights by that).
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from xpnn.core.arithmetic import elementwise_cost, need_floating
 from xpnn.core.op import Arg, Case, Op, Outline, register
-from xpnn.errors import ShapeError
+from xpnn.errors import DTypeError, ShapeError
 
 
 def _penalised(xp, p, g, l1, l2, decayed):
@@ -61,18 +64,28 @@ def _adam(xp, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, l1, l2, 
 
 def _record(name, forward, states, scalars, attrs):
     """states: the arrays beside p and g that the rule reads and writes; the outputs are p, the states and `step`."""
-    inputs = ("p", "g", *states, *scalars)
-    vectors = len(states) + 2
+    inputs = ("p", "g", *states, *scalars, "unless?")
+    vectors, count = len(states) + 2, len(inputs) - 1
 
     def infer(*specs, **attrs):
         p = specs[0]
         need_floating(name, **dict(zip(inputs[:vectors], specs, strict=False)))
-        need_floating(name, **dict(zip(scalars, specs[vectors:], strict=True)))
+        need_floating(name, **dict(zip(scalars, specs[vectors:], strict=False)))
+        if len(specs) > count and specs[count].dtype != np.int64:
+            raise DTypeError(f"{name}: expected unless as int64; got {specs[count].dtype}")
         if len(p.shape) != 1 or any(spec.shape != p.shape for spec in specs[:vectors]):
             raise ShapeError(f"{name}: expected flat arrays of one length; got {[s.shape for s in specs[:vectors]]}")
         if any(spec.shape for spec in specs[vectors:]):
             raise ShapeError(f"{name}: expected {scalars} as scalars; got {[s.shape for s in specs[vectors:]]}")
-        return Outline((p, *specs[2:vectors], *(specs[vectors + 1 :])))
+        return Outline((p, *specs[2:vectors], *(specs[vectors + 1 : count])))
+
+    def guarded(xp, *given, **attrs):
+        outs, saved = forward(xp, *given[:count], **attrs)
+        if len(given) == count:
+            return outs, saved
+        before = given[0], *given[2:vectors], *given[vectors + 1 : count]
+        goes_on = given[count] == 0
+        return tuple([xp.where(goes_on, new, old) for new, old in zip(outs, before, strict=True)]), saved
 
     def args(kinds, size=23):
         return tuple(Arg((size,), kind) for kind in kinds) + tuple(Arg((), "positive") for _ in scalars)
@@ -81,13 +94,15 @@ def _record(name, forward, states, scalars, attrs):
     kinds = ("normal", "normal", *("normal" if state == "m" or name == "momentum" else "positive" for state in states))
     plain = {"l1": 0.0, "l2": 0.0, "decayed": 23}
     cases = [Case(args(kinds), {**row, **plain}) for row in attrs]
-    cases.append(Case(args(kinds), {**attrs[-1], "l1": 0.01, "l2": 0.1, "decayed": 14}))
+    penalised = {**attrs[-1], "l1": 0.01, "l2": 0.1, "decayed": 14}
+    cases.append(Case(args(kinds), penalised))
+    cases += [Case((*args(kinds), Arg((), "labels", high=high)), penalised) for high in (1, 1 << 16)]
     return register(
         Op(
             name=name,
             inputs=inputs,
             infer=infer,
-            forward=forward,
+            forward=guarded,
             cost=elementwise_cost(2 + 4 * len(states)),
             cases=tuple(cases),
             large=(Case(args(kinds, 1 << 20), {**attrs[0], **plain, "decayed": 1 << 20}),),

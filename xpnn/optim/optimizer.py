@@ -10,7 +10,7 @@ import numpy as np
 from xpnn.core.op import Op, Spec
 from xpnn.core.recording import active
 from xpnn.core.select import CLIP
-from xpnn.core.tensor import Parameter
+from xpnn.core.tensor import Parameter, Tensor
 from xpnn.errors import ConfigError, hint
 from xpnn.ops.update import CLIP_NORM
 from xpnn.optim.arena import Arena
@@ -121,10 +121,11 @@ class Optimizer:
         for p in self.arena.parameters:
             p.zero_grad()
 
-    def step(self) -> None:
+    def step(self, unless: Tensor | None = None) -> None:
         """One update of every parameter, in place, by the gradients gathered since `zero_grad`.
 
-        A parameter whose requires_grad is False is frozen: neither it nor its state changes.
+        A parameter whose requires_grad is False is frozen: neither it nor its state changes. unless: a scalar of
+        int64; where it is not 0 nothing changes, which the update itself sees: nobody waits for the number.
         """
         arena, recording = self.arena, active()
         if recording is not None:
@@ -145,6 +146,9 @@ class Optimizer:
             norm = backend.new(Spec((), arena.dtype))
             backend.forward(CLIP_NORM, (gradients,), {"limit": self.clip_norm}, out=(gradients, norm))
         lr, counters = arena.scalars["lr"], [arena.scalars[name] for name in ("step",) if name in self.op.inputs]
+        condition = [] if unless is None else [unless.data]
+        if recording is not None and unless is not None:
+            recording.used(self.op, [unless])
         stretches = arena.stretches()
         for part in stretches:
             p, g, *states = [flat[name][part] for name in ("parameters", "gradients", *self.states)]
@@ -152,7 +156,7 @@ class Optimizer:
             counted = counters if part is stretches[-1] else [backend.new(Spec((), a.dtype)) for a in counters]
             decayed = min(max(arena.decayed - part.start, 0), part.stop - part.start)
             attrs = {**self.attrs, "decayed": decayed}
-            backend.forward(self.op, (p, g, *states, lr, *counters), attrs, out=(p, *states, *counted))
+            backend.forward(self.op, (p, g, *states, lr, *counters, *condition), attrs, out=(p, *states, *counted))
         arena.changed()
 
     def _settings(self) -> tuple[Any, ...]:

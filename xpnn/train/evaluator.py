@@ -43,7 +43,8 @@ class Evaluator:
         with self._evaluating():
             for x, y in self._evaluation_batches(data, batch_size).epoch():
                 output = self.model(x)
-                meter.update(self.loss(output, y), output, y, len(x))
+                meter.count(self.loss(output, y), output, y, len(x))
+                meter.note(output, y, len(x))
         return meter.value()
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The guard against NaN and infinity: it stops before they reach the weights, and names where they come from."""
+"""The guard against NaN and infinity: they never reach the weights, and it names where they come from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class FiniteGuard(Callback):
-    """Raise NumericError at the first loss that is NaN or infinite, before the step that would spread it.
+    """Raise NumericError when a loss is NaN or infinite; the weights are those before that step.
+
+    Nothing waits for that: the update of a step itself does nothing from the first such loss on (`Optimizer.step`). The
+    guard only looks whether it came to that, every so many steps and where an epoch or the training ends.
 
     every: look at every so many steps; default: each one on a host, each hundredth on a device (a look waits for it).
     The error names the first parameter, input or layer that is not finite.
@@ -28,13 +31,30 @@ class FiniteGuard(Callback):
             raise ConfigError(f"FiniteGuard: expected every >= 1; got {every}")
         self.every = every
 
-    def on_loss(self, trainer: Trainer, x: Tensor, loss: Tensor) -> None:
+    def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:
         every = self.every or (1 if loss.backend.on_host else 100)
-        if trainer.step % every == 0 and not _finite(loss):
-            raise NumericError(
-                f"training: the loss is {loss.item()} in epoch {trainer.epoch + 1}, step {trainer.step}: "
-                f"{_culprit(trainer.model, x)}. The weights are those before this step"
-            )
+        if (trainer.step - 1) % every == 0 or trainer.at_epoch_end:
+            self._look(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Within an epoch, where it was interrupted."""
+        self._look(trainer)
+
+    @staticmethod
+    def _look(trainer: Trainer) -> None:
+        halt = trainer.halt()
+        if halt is not None:
+            raise NumericError(_report(trainer, *halt))
+
+
+def _report(trainer: Trainer, step: int, loss: float, x: Tensor) -> str:
+    seen = trainer.step - 1
+    trainer.step = step  # updates made
+    later = f" (seen at step {seen})" if seen > step else ""
+    return (
+        f"training: the loss is {loss} in epoch {trainer.epoch + 1}, step {step}{later}: {_culprit(trainer.model, x)}. "
+        "The weights are those before this step"
+    )
 
 
 def _finite(t: Tensor) -> bool:

@@ -71,7 +71,7 @@ class Trainer(Evaluator):
             self.optimizer.bind(model)
         self._need_all_bound()
         self._meter = Meter(self.metrics)
-        self._captured = Captured(self._advance, borrow=True)
+        self._captured = self._recorder()
         self.history = History()
         self.epoch = self.step = 0
         self.stop = False
@@ -79,6 +79,7 @@ class Trainer(Evaluator):
         self.columns: list[str] = []
         self._base_lr = self.optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
+        self._running: Batches | None = None  # what it trains on
         self._decided = False  # was the last stop a decision, which a resumed run keeps to?
         self._run: dict[str, Any] = {}  # the settings of the fit under way: a resumed one must have the same
         self._settings: dict[str, Any] | None = None  # the trainer's own, as they were when it began
@@ -132,7 +133,7 @@ class Trainer(Evaluator):
         if validation is not None:
             need_dataset("fit: validation", validation)
         self._need_all_bound()
-        self._captured = Captured(self._advance, borrow=True)
+        self._captured = self._recorder()
         batches = self._batches(train, batch_size, shuffle, jitter)
         run = {
             "samples": len(train),
@@ -164,9 +165,10 @@ class Trainer(Evaluator):
                     self._captured.forget()
                     batches = self._batches(train, batch_size, shuffle, jitter)
                 self._fit_epoch(batches, validation, bar)
-        self._captured.forget()  # it has the data set
         for callback in self.callbacks:
             callback.on_fit_end(self)
+        self._captured.forget()  # it has the data set
+        self._running = None
         self.model.eval()
         return self.history
 
@@ -183,22 +185,24 @@ class Trainer(Evaluator):
         if not first:
             begin_anew(self.model)
         bar.start(self.epoch + 1, first)
-        for draw in batches.draws(self.epoch, first):
+        batches.begin(self.epoch, first)
+        self._running = batches
+        for size in batches.sizes(first):
             lr = self._base_lr * self.schedule.factor(self.step, len(batches))
             if lr != self.optimizer.lr:
                 self.optimizer.lr = lr
-            for loss, output, x, y in self._captured.steps(batches, self.model, self.loss, *draw):  # noqa: B007 - used below
+            for loss, output, x, y in self._captured.steps(batches, self.model, self.loss, self._meter, size):  # noqa: B007 - used below
                 loss = copied(loss) if keeping else loss  # a replay would overwrite it
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
-            self._meter.update(loss, output, y, len(x))
+            self._meter.note(output, y, size)
             self.step += 1
             self._batch += 1
             for callback in on_step_end:
                 callback.on_step_end(self, loss)
             for callback in on_settled:
                 callback.on_settled(self, None)
-            bar.advance(len(x))
+            bar.advance(size)
             if self._batch < len(batches):
                 if self.stop:
                     return
@@ -208,17 +212,47 @@ class Trainer(Evaluator):
         samples = min((self._batch - first) * batches.batch_size, len(batches.dataset))
         self._end_epoch(validation, seconds, samples, bar)
 
-    def _advance(
-        self, batches: Batches, model: Module, loss_of: Callable[[Tensor, Any], Tensor], *draw: Tensor
-    ) -> Iterator[tuple[Tensor, ...]]:
-        """One step. It pauses where the loss can be looked at and nothing has changed yet."""
-        x, y = batches.gather(*draw)
+    def _recorder(self) -> Captured:
+        """What records and replays a step: in one piece, unless a callback wants to see the loss before the update."""
+        pauses = _overridden(self.callbacks, "on_loss")
+        return Captured(self._step_with_pause if pauses else self._step, borrow=True)
+
+    def _forward(self, batches, model, loss_of, meter, size) -> tuple[Tensor, ...]:
+        x, y = batches.gather(size)
         output = model(x)
         loss = loss_of(output, y)
-        yield loss, output, x, y
+        meter.count(loss, output, y, size)
+        return loss, output, x, y
+
+    def _update(self, loss: Tensor, meter: Meter) -> None:
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(unless=meter.halted(loss.backend))
+
+    def _step(self, batches, model, loss_of, meter, size) -> tuple[Tensor, ...]:
+        results = self._forward(batches, model, loss_of, meter, size)
+        self._update(results[0], meter)
+        return results
+
+    def _step_with_pause(self, batches, model, loss_of, meter, size) -> Iterator[tuple[Tensor, ...]]:
+        results = self._forward(batches, model, loss_of, meter, size)
+        yield results  # the loss can be looked at, and nothing has changed yet
+        self._update(results[0], meter)
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Was the last step that of an epoch?"""
+        return self._running is not None and self._batch == len(self._running)
+
+    def halt(self) -> tuple[int, float, Tensor] | None:
+        """The first step of the epoch whose loss was not finite, that loss, and the batch; waits for the device."""
+        found = self._meter.halt()
+        if found is None or self._running is None:
+            return None
+        ago, loss = found
+        self._running.turn_to(self._batch - ago)
+        x, _ = self._running.gather(next(self._running.sizes(self._batch - ago)))
+        return self.step - ago, loss, x
 
     def _end_epoch(self, validation: Dataset | None, seconds: float, samples: int, bar: Progress) -> None:
         self.epoch += 1

@@ -79,8 +79,8 @@ class CupyBackend(Backend):
     def bundled(self, calls: Sequence[Callable[[], Any]]) -> list[Callable[[], Any]]:
         return [graph.bundled(self, calls)]
 
-    def here(self) -> _On:
-        return _On(self, "array code")
+    def here(self, doing: str = "array code") -> _On:
+        return _On(self, doing)
 
     def ready(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Contiguous arrays: kernels index them flat. None (not kept, not wanted) passes."""
@@ -134,7 +134,10 @@ class _On(AbstractContextManager):
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         shortage, first = None, error.first if isinstance(error, _Shortage) else error
-        if first is not None and isinstance(first, self.backend.cupy.cuda.memory.OutOfMemoryError):
+        kind_of_it = self.backend.cupy.cuda.memory.OutOfMemoryError
+        while first is not None and not isinstance(first, kind_of_it):
+            first = first.__context__  # a capture that failed for lack of memory fails again when it is ended
+        if first is not None:
             shortage = _Shortage(self._shortage(first))
             shortage.first = first
         self.backend.gpu.__exit__(kind, error, trace)

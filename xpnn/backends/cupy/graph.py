@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backends.cupy.causes import brief
+from xpnn.errors import BackendError
 
 if TYPE_CHECKING:
     from xpnn.backends.cupy import CupyBackend
@@ -49,7 +50,7 @@ class Launches:
         self.backend, self.calls = backend, tuple(calls)
 
     def __call__(self) -> None:
-        with self.backend.here():
+        with self.backend.here("a recorded step"):
             for call in self.calls:
                 call()
 
@@ -58,12 +59,13 @@ def bundled(backend: CupyBackend, calls: Sequence[Callable[[], Any]]) -> Graph |
     """A graph of the calls, or what makes them one by one, where they cannot be captured: a warning says why."""
     if len(calls) > 1:
         try:
-            with backend.here():
+            with backend.here("the capture of a step"):
                 return Graph(backend, calls)
         except Exception as error:  # what a library refuses under capture, it refuses in ways of its own
+            reason = brief(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {brief(error)}"
             warnings.warn(
                 f"xpnn: on {backend.device} a recorded step goes launch by launch, as no graph can be made of it: "
-                f"{type(error).__name__}: {brief(error)}",
+                f"{reason}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -1,6 +1,9 @@
-"""Samples classified right, on CUDA."""
+"""Samples classified right, on CUDA. The kernel adds in place: counts that come from elsewhere are copied first."""
 
 from __future__ import annotations
+
+from functools import partial
+from operator import setitem
 
 from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source
 from xpnn.core.contract import Override, made
@@ -8,13 +11,16 @@ from xpnn.core.contract import Override, made
 SOURCE = Source("hits", {"hits": (REAL, INTEGER)})
 
 
-def _hits(outs, saved, scores, labels):
-    N, C = scores.shape
-    return made([SOURCE.kernel("hits", scores.dtype, labels.dtype).call((1,), (256,), (scores, labels, outs[0], N, C))])
+def _hits(outs, saved, counts, scores, labels, *, k):
+    (N, C), out = scores.shape, outs[0]
+    kernel = SOURCE.kernel("hits", scores.dtype, labels.dtype)
+    before = [] if out is counts else [partial(setitem, out, ..., counts)]
+    return made([*before, kernel.call((min(max(1, -(-N // 8)), 1024),), (256,), (scores, labels, k, out, N, C))])
 
 
-def _guard(specs, attrs):
-    return specs[0].dtype.char in "fd" and specs[1].dtype in INTEGER_DTYPES
+def guard(specs, attrs):
+    """Counts, scores and labels that the kernels read."""
+    return specs[1].dtype.char in "fd" and specs[2].dtype in INTEGER_DTYPES
 
 
-OVERRIDES = {"hits": Override(_hits, guard=_guard)}
+OVERRIDES = {"hits": Override(_hits, guard=guard)}

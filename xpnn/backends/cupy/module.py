@@ -1,7 +1,10 @@
 """Compiles `xpnn_kernels/cuda/<stem>.cu` with NVRTC and hands out its kernels, once for each GPU.
 
-CuPy keeps the compiled code on disk, under a key that leaves out the headers a source includes: the hash of all
-sources goes along as a definition, so that an edited header is compiled anew.
+CuPy keeps the compiled code on disk, from 14.2 on together with the names of instantiations (before, a source with
+such names was compiled anew in every process), under a key of source, names, options, architecture and compiler. The
+key leaves out the headers that a source includes: the hash of all of them is the source's last line, so that an edited
+header is compiled anew. It is no option, as for each set of options CuPy compiles an empty program (30 ms) to learn of
+the compiler: a start with a full cache does that once.
 """
 
 from __future__ import annotations
@@ -202,8 +205,8 @@ def _compile(text, stem, digest, instantiations, options, cooperative, device) -
         raise BackendError(f"{stem}.cu: NVRTC, CUDA's compiler, is missing ({causes.brief(error)}); {fix}") from None
     with cupy.cuda.Device(device):
         module = cupy.RawModule(
-            code=text,
-            options=(*STANDARD, f"-I{folder()}", f"-DXPNN_SOURCES=0x{digest}", *options),
+            code=f"{text}// {digest}\n",
+            options=(*STANDARD, f"-I{folder()}", *options),
             name_expressions=instantiations,
             enable_cooperative_groups=cooperative,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source
+from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source, blocks
 from xpnn.core.contract import Override, floating, made
 from xpnn.core.op import Spec
 
@@ -13,10 +13,8 @@ SOURCE = Source(
     {
         **dict.fromkeys(("softmax", "softmax_back", "log_softmax", "log_softmax_back"), ROWS),
         "labels": LABELS,
-        "labels_back": LABELS,
         "targets": ROWS,
-        "targets_back": ROWS,
-        "total": (REAL,),
+        **dict.fromkeys(("total", "scaled"), (REAL,)),
     },
 )
 WIDE = 1024
@@ -63,8 +61,8 @@ def _guard(specs, attrs):
 
 
 def _saved(logits, target, *, label_smoothing, reduction):
-    """exp(x - max x), and what makes each row of it probabilities."""
-    return logits, Spec((logits.size // logits.shape[-1],), logits.dtype)
+    """The gradient of the logits."""
+    return (logits,)
 
 
 def _work(phase, logits, target, *, label_smoothing, reduction):
@@ -73,34 +71,27 @@ def _work(phase, logits, target, *, label_smoothing, reduction):
     return (samples,) if phase == "forward" and reduction != "none" else ()
 
 
-def _kernel(name, target, dtype, team):
-    """By distributions, or by labels of this dtype."""
-    if target.dtype.kind == "f":
-        return SOURCE.kernel(f"targets{name}", dtype, team)
-    return SOURCE.kernel(f"labels{name}", dtype, team, target.dtype)
-
-
 def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, work):
     rows, C, team, grid = _shape(logits)
     scale, losses = _scale(rows, reduction), work[0] if work else outs[0]
     alone = bool(work) and logits.size <= SMALL
     args = (logits, target, label_smoothing, losses, *saved, rows, C, scale, outs[0] if alone else None)
-    calls = [_kernel("", target, logits.dtype, team).call((1 if alone else grid,), (256,), args)]
+    by_labels = target.dtype.kind != "f"
+    kernel = SOURCE.kernel("labels" if by_labels else "targets", logits.dtype, team, *[target.dtype] * by_labels)
+    calls = [kernel.call((1 if alone else grid,), (256,), args)]
     if work and not alone:
         calls.append(SOURCE.kernel("total", logits.dtype).call((1,), (256,), (losses, rows, scale, outs[0])))
     return made(calls)
 
 
 def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction, work):
-    (e, factors), target = kept.saved, kept.inputs[1]
-    rows, C, team, grid = _shape(e)
-    each = int(reduction == "none")
-    args = (e, factors, target, label_smoothing, douts[0], each, _scale(rows, reduction), dins[0], rows, C)
-    return made([_kernel("_back", target, e.dtype, team).call((grid,), (256,), args)])
+    (dx,), n = kept.saved, dins[0].size
+    each = dx.shape[-1] if reduction == "none" else n
+    return made([SOURCE.kernel("scaled", dx.dtype).call(blocks(n), (256,), (dx, douts[0], each, dins[0], n))])
 
 
 OVERRIDES = {
     "softmax": Override(_softmax, _softmax_backward),
     "log_softmax": Override(_log_softmax, _log_softmax_backward),
-    "cross_entropy": Override(_cross_entropy, _cross_entropy_backward, _guard, _saved, _work),
+    "cross_entropy": Override(_cross_entropy, _cross_entropy_backward, _guard, _saved, _work, saves_gradient=True),
 }

@@ -1,4 +1,4 @@
-"""Optimizer steps on CUDA: one launch over the arena, and one that counts Adam's steps."""
+"""Optimizer steps on CUDA: one launch over the arena."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from xpnn.backends.cupy.module import REAL, Source, blocks
 from xpnn.core.contract import Calls, Override, made
 from xpnn.core.op import Spec
 
-SOURCE = Source("update", {"step": (REAL, REAL), "count": (REAL,), "squares": (REAL,), "clip": (REAL,)})
+SOURCE = Source("update", {"step": (REAL, REAL), "squares": (REAL,), "clip": (REAL,)})
 SGD, MOMENTUM, NESTEROV, ROOT, ADAM = range(5)
 
 
-def _step(rule, outs, p, g, s=None, t=None, *, lr, steps=None, a=0.0, b=0.0, eps=0.0, decay=0.0, l1, l2, decayed):
-    """See `step` in update.cu."""
-    new = (*outs[:3], None, None)[:3]
-    args = (rule, p, g, s, t, *new, lr, steps, a, b, eps, decay, l1, l2, decayed, p.size)
-    return SOURCE.kernel("step", p.dtype, lr.dtype).call(blocks(p.size), (256,), args)
+def _step(rule, outs, p, g, s=None, t=None, *, lr, counts=(None, None), unless=(), a=0.0, b=0.0, eps=0.0, **penalties):
+    """See `step` in update.cu. counts: the steps so far, and where one more goes."""
+    new, (stop,) = (*outs, None, None)[:3], unless or (None,)
+    decay, l1, l2, decayed = (penalties.get(name, 0.0) for name in ("decay", "l1", "l2", "decayed"))
+    args = (rule, p, g, s, t, *new, lr, *counts, stop, a, b, eps, decay, l1, l2, decayed, p.size)
+    return made([SOURCE.kernel("step", p.dtype, lr.dtype).call(blocks(p.size), (256,), args)])
 
 
-def _sgd(outs, saved, p, g, lr, **penalties):
-    return made([_step(SGD, outs, p, g, lr=lr, **penalties)])
+def _sgd(outs, saved, p, g, lr, *unless, **penalties):
+    return _step(SGD, outs, p, g, lr=lr, unless=unless, **penalties)
 
 
-def _momentum(outs, saved, p, g, v, lr, *, momentum, nesterov, **penalties):
-    return made([_step(NESTEROV if nesterov else MOMENTUM, outs, p, g, v, lr=lr, a=momentum, **penalties)])
+def _momentum(outs, saved, p, g, v, lr, *unless, momentum, nesterov, **penalties):
+    rule = NESTEROV if nesterov else MOMENTUM
+    return _step(rule, outs, p, g, v, lr=lr, unless=unless, a=momentum, **penalties)
 
 
-def _adagrad(outs, saved, p, g, s, lr, *, eps, **penalties):
-    return made([_step(ROOT, outs, p, g, s, lr=lr, a=1.0, b=1.0, eps=eps, **penalties)])
+def _adagrad(outs, saved, p, g, s, lr, *unless, eps, **penalties):
+    return _step(ROOT, outs, p, g, s, lr=lr, unless=unless, a=1.0, b=1.0, eps=eps, **penalties)
 
 
-def _rmsprop(outs, saved, p, g, s, lr, *, rho, eps, **penalties):
-    return made([_step(ROOT, outs, p, g, s, lr=lr, a=rho, b=1 - rho, eps=eps, **penalties)])
+def _rmsprop(outs, saved, p, g, s, lr, *unless, rho, eps, **penalties):
+    return _step(ROOT, outs, p, g, s, lr=lr, unless=unless, a=rho, b=1 - rho, eps=eps, **penalties)
 
 
-def _adam(outs, saved, p, g, m, v, lr, step, *, beta1, beta2, eps, weight_decay, **penalties):
+def _adam(outs, saved, p, g, m, v, lr, step, *unless, beta1, beta2, eps, weight_decay, **penalties):
     options = {"a": beta1, "b": beta2, "eps": eps, "decay": weight_decay, **penalties}
-    count = SOURCE.kernel("count", step.dtype).call((1,), (1,), (step, outs[3]))
-    return made([_step(ADAM, outs[:3], p, g, m, v, lr=lr, steps=step, **options), count])
+    return _step(ADAM, outs[:3], p, g, m, v, lr=lr, counts=(step, outs[3]), unless=unless, **options)
 
 
 def _scalars(specs, attrs):
-    """lr and step are of one dtype, as the arena has them."""
-    return all(spec.dtype.char in "fd" for spec in specs) and len({spec.dtype for spec in specs if not spec.shape}) == 1
+    """Numbers, and lr and step of one dtype, as the arena has them."""
+    floats = [spec for spec in specs if spec.dtype.kind == "f"]
+    return all(spec.dtype.char in "fd" for spec in floats) and len({s.dtype for s in floats if not s.shape}) == 1
 
 
 def _sums(phase, g, *, limit):

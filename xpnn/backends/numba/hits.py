@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from xpnn.core.contract import Override
+from functools import partial
+
+from xpnn.core.contract import Override, made
 from xpnn_kernels.numba import hits as kernels
 
 
-def _hits(outs, saved, scores, labels):
-    kernels.hits(scores, labels, outs[0].reshape(1))
+def _hits(outs, saved, counts, scores, labels, *, k):
+    return made([partial(kernels.hits, counts, scores, labels, k, outs[0])])
 
 
-OVERRIDES = {"hits": Override(_hits)}
+def _floating(specs, attrs):
+    return specs[1].dtype.char in "fd"
+
+
+OVERRIDES = {"hits": Override(_hits, guard=_floating)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import wraps
 
 import numpy as np
 
 from xpnn.core.contract import Override
 from xpnn.core.op import Spec
+from xpnn.ops import update
 from xpnn_kernels.numba import threads as pool
 from xpnn_kernels.numba import update as kernels
 
@@ -92,11 +94,22 @@ def _clip_norm(outs, saved, g, *, limit, work):
         _run(kernels.SCALE, outs[0].reshape(-1), flat, lr=factor if math.isfinite(norm) else math.nan)
 
 
+def _bind(op, rule):
+    """The rule, unless there is one input more, and it is not 0."""
+    count, updated = len(op.inputs) - 1, [op.inputs.index(name) for name in op.updates]
+
+    @wraps(rule)
+    def forward(outs, saved, *given, **attrs):
+        if len(given) > count and given[count].item() != 0:
+            _in_place(outs, [given[i] for i in updated])
+        else:
+            rule(outs, saved, *given[:count], **attrs)
+
+    return Override(forward, work=_work)
+
+
+_RULES = {update.SGD: _sgd, update.MOMENTUM: _momentum, update.ADAGRAD: _adagrad, update.RMSPROP: _rmsprop}
 OVERRIDES = {
-    "sgd": Override(_sgd, work=_work),
-    "momentum": Override(_momentum, work=_work),
-    "adagrad": Override(_adagrad, work=_work),
-    "rmsprop": Override(_rmsprop, work=_work),
-    "adam": Override(_adam, work=_work),
+    **{op.name: _bind(op, rule) for op, rule in {**_RULES, update.ADAM: _adam}.items()},
     "clip_norm": Override(_clip_norm, work=_sums),
 }
