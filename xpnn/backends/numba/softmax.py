@@ -59,17 +59,14 @@ def _work(phase, logits, target, *, label_smoothing, reduction):
 
 
 def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, work):
-    e, factors = saved
+    (e, factors), (N, rows) = saved, (_samples(logits), _rows(logits))
     losses = work[0] if work else outs[0].reshape(-1)
-    if target.dtype.kind == "f":
-        arrays = _rows(logits), _rows(target), label_smoothing, losses, _rows(e), factors
-        calls = _run(kernels.targets, *arrays)
-    else:
-        arrays = _rows(logits), target.reshape(-1), label_smoothing, losses, _rows(e), factors
-        calls = _run(kernels.labels, *arrays)
-    if work:
-        reduce = partial(kernels.reduce, losses, _scale(losses.size, reduction), outs[0].reshape(-1))
-        return [*calls, *made([reduce])]
+    total = _scale(N, reduction), outs[0].reshape(-1) if work else losses[:0]
+    hard = target.dtype.kind != "f"
+    kernel, target = (kernels.labels, target.reshape(-1)) if hard else (kernels.targets, _rows(target))
+    calls = _run(kernel, rows, target, label_smoothing, losses, _rows(e), factors, *total)
+    if work and pool.threads(rows.size, SPLIT) > 1:
+        return [*calls, *made([partial(kernels.reduce, losses, *total)])]
     return calls
 
 
