@@ -1,145 +1,98 @@
-"""Activations, forward and backward, over flat arrays.
+"""Activations, forward and backward: a formula each, of the vectors of a tile.
 
 forward reads x and writes y (2 x 4 bytes an element in float32); backward reads the kept array and dy and writes dx
 (12 bytes). Below the L2 size both are bound by arithmetic, above it by memory. One function holds all of them, so that
-a fused op compiles one kernel and picks by code: the branch is outside of the loops.
+an op compiles one kernel, and whoever fuses an activation has it of a tile in registers; it is picked by code, a jump
+that is foreseen, for a tile of WIDE vectors at a time.
 """
 
 from __future__ import annotations
 
 import math
 
-from xpnn_kernels.numba.exp import exp, expm1, tanh
+from xpnn_kernels.numba import formulas, simd
+from xpnn_kernels.numba.formulas import exp_down, expm1_down, log1p, sigmoid, sigmoids, tanh
 from xpnn_kernels.numba.jit import kernel
-from xpnn_kernels.numba.log1p import log1p
+from xpnn_kernels.numba.lanewise import at_least, at_most, one_of, where
 from xpnn_kernels.numba.split import on_threads
-
-CODES = {
-    name: code
-    for code, name in enumerate(
-        (None, "relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu", "softplus", "hard_sigmoid")
-    )
-}
-NONE, RELU, SIGMOID, TANH, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, HARD_SIGMOID = range(10)
 
 GELU_SCALE = math.sqrt(2 / math.pi)
 GELU_CUBIC = 0.044715
 
 
-@kernel
-def sigmoid(x):
-    e = exp(-abs(x))
-    s = 1 / (1 + e)
-    return s if x >= 0 else e * s  # NaN takes the second branch and stays
+def _gelu_inner(x):
+    """z in 0.5 x (1 + tanh(z / 2)) = x sigmoid(z)."""
+    return 2 * GELU_SCALE * (x + GELU_CUBIC * x * x * x)
+
+
+def _gelu_back(x, dy):
+    x = at_least(at_most(x, 25), -25)  # beyond, the slope is 0 or 1 in both dtypes, and x * x * x would overflow
+    s, rest = sigmoids(_gelu_inner(x))
+    return dy * s * (1 + x * rest * (2 * GELU_SCALE * (1 + 3 * GELU_CUBIC * x * x)))
+
+
+def _silu_back(x, dy):
+    s, rest = sigmoids(x)
+    return dy * s * (1 + x * rest)
+
+
+# name: y = f(x, p), dx = dy f'(x) of what is kept, dy and p. Kept is x for leaky_relu, gelu and silu, y for the others.
+FORMULAS = {
+    None: (lambda x, p: x, lambda y, dy, p: dy),
+    "relu": (lambda x, p: formulas.relu(x), lambda y, dy, p: where(y > 0, dy, 0 * dy)),
+    "sigmoid": (lambda x, p: sigmoid(x), lambda y, dy, p: dy * y * (1 - y)),
+    "tanh": (lambda x, p: tanh(x), lambda y, dy, p: dy * (1 - y * y)),
+    "leaky_relu": (lambda x, p: where(x > 0, x, p * x), lambda x, dy, p: where(x > 0, dy, p * dy)),
+    "elu": (lambda x, p: where(x > 0, x, p * expm1_down(x)), lambda y, dy, p: where(y > 0, dy, dy * (y + p))),
+    "gelu": (lambda x, p: x * sigmoid(_gelu_inner(x)), lambda x, dy, p: _gelu_back(x, dy)),
+    "silu": (lambda x, p: x * sigmoid(x), lambda x, dy, p: _silu_back(x, dy)),
+    "softplus": (lambda x, p: at_least(x, 0) + log1p(exp_down(-abs(x))), lambda y, dy, p: dy * -expm1_down(-y)),
+    "hard_sigmoid": (
+        lambda x, p: at_most(at_least(x * (1 / 6) + 0.5, 0), 1),
+        lambda y, dy, p: dy * where((y > 0) & (y < 1), 1 / 6, y.like(0)),
+    ),
+}
+CODES = {name: code for code, name in enumerate(FORMULAS)}
+NONE = CODES[None]
+
+value = one_of([forward for forward, _ in FORMULAS.values()])
+"""value(code, x, p): f(x) of a tile; p: the slope of leaky_relu, the alpha of elu."""
+gradient = one_of([backward for _, backward in FORMULAS.values()])
+"""gradient(code, kept, dy, p): dy f'(x) of tiles."""
+
+WIDE = 4
+zeros_wide, zeros_one = simd.zeros(1, WIDE), simd.zeros(1, 1)
 
 
 @kernel
-def forward(code, parameter, x, y):
-    """y = f(x). x, y (n,), may be one array; parameter: the slope of leaky_relu, the alpha of elu."""
-    p = x.dtype.type(parameter)
-    one = x.dtype.type(1)
-    half = x.dtype.type(0.5)
-    zero = x.dtype.type(0)
-    n = x.size
-    if code == NONE:
-        for i in range(n):  # y[:] = x would compile an error message too: 1.2 s
-            y[i] = x[i]
-    elif code == RELU:
-        for i in range(n):
-            y[i] = zero if x[i] < zero else x[i]
-    elif code == SIGMOID:
-        for i in range(n):
-            y[i] = sigmoid(x[i])
-    elif code == TANH:
-        for i in range(n):
-            y[i] = tanh(x[i])
-    elif code == LEAKY_RELU:
-        for i in range(n):
-            y[i] = x[i] if x[i] > zero else p * x[i]
-    elif code == ELU:
-        for i in range(n):
-            y[i] = x[i] if x[i] > zero else p * expm1(x[i])
-    elif code == GELU:
-        scale, cubic = x.dtype.type(GELU_SCALE), x.dtype.type(GELU_CUBIC)
-        for i in range(n):
-            y[i] = half * x[i] * (one + tanh(scale * (x[i] + cubic * x[i] * x[i] * x[i])))
-    elif code == SILU:
-        for i in range(n):
-            y[i] = x[i] * sigmoid(x[i])
-    elif code == SOFTPLUS:
-        for i in range(n):
-            top = zero if x[i] < zero else x[i]
-            y[i] = top + log1p(exp(-abs(x[i])))
-    elif code == HARD_SIGMOID:
-        sixth = x.dtype.type(1 / 6)
-        for i in range(n):
-            v = x[i] * sixth + half
-            v = zero if v < zero else v
-            y[i] = one if v > one else v
-
-
-@kernel
-def backward(code, parameter, kept, dy, dx):
-    """dx = dy f'(x). kept (n,) is x for leaky_relu, gelu and silu, y for the others; dy and dx may be one array."""
-    p = dy.dtype.type(parameter)
-    one = dy.dtype.type(1)
-    half = dy.dtype.type(0.5)
-    zero = dy.dtype.type(0)
-    n = dy.size
-    if code == NONE:
-        for i in range(n):
-            dx[i] = dy[i]
-    elif code == RELU:
-        for i in range(n):
-            dx[i] = dy[i] if kept[i] > zero else zero * dy[i]
-    elif code == SIGMOID:
-        for i in range(n):
-            dx[i] = dy[i] * kept[i] * (one - kept[i])
-    elif code == TANH:
-        for i in range(n):
-            dx[i] = dy[i] * (one - kept[i] * kept[i])
-    elif code == LEAKY_RELU:
-        for i in range(n):
-            dx[i] = dy[i] if kept[i] > zero else p * dy[i]
-    elif code == ELU:
-        for i in range(n):
-            dx[i] = dy[i] if kept[i] > zero else dy[i] * (kept[i] + p)
-    elif code == GELU:
-        scale, cubic = dy.dtype.type(GELU_SCALE), dy.dtype.type(GELU_CUBIC)
-        three, ten = dy.dtype.type(3), dy.dtype.type(10)
-        for i in range(n):
-            x = kept[i]
-            x = ten if x > ten else x  # beyond, the slope is 0 or 1 to the last bit, and x * x * x would overflow
-            x = -ten if x < -ten else x
-            t = tanh(scale * (x + cubic * x * x * x))
-            inner = scale * (one + three * cubic * x * x)
-            dx[i] = dy[i] * half * ((one + t) + x * (one - t * t) * inner)
-    elif code == SILU:
-        for i in range(n):
-            s = sigmoid(kept[i])
-            dx[i] = dy[i] * s * (one + kept[i] * (one - s))
-    elif code == SOFTPLUS:
-        for i in range(n):
-            dx[i] = dy[i] * -expm1(-kept[i])
-    elif code == HARD_SIGMOID:
-        sixth = dy.dtype.type(1 / 6)
-        for i in range(n):
-            inside = kept[i] > zero and kept[i] < one
-            dx[i] = dy[i] * sixth if inside else zero * dy[i]
+def _values(tile, code, p, x, y, i, end):
+    """From i on while there are whole tiles, or to the end if a tile is a vector: where it came to."""
+    step = simd.span(tile)
+    while i < end:
+        simd.store(value(code, simd.load(tile, x, i, 0, 1, end - i), p), y, i, 0, 1, end - i)
+        i += step
 
 
 @on_threads
-def forward_on(thread, threads, code, parameter, x, y):
-    """`forward`, a stretch of whole cache lines a thread."""
+def forward(thread, threads, code, parameter, x, y):
+    """y = f(x). x, y (n,), may be one array; each thread has a stretch of whole cache lines."""
     part = -(-x.size // (16 * threads)) * 16
-    i = min(x.size, thread * part)
-    j = min(x.size, i + part)
-    forward(code, parameter, x[i:j], y[i:j])
+    i, p = min(x.size, thread * part), x.dtype.type(parameter)
+    _values(zeros_wide(x), code, p, x, y, i, min(x.size, i + part))
+
+
+@kernel
+def _gradients(tile, code, p, kept, dy, dx, i, end):
+    step = simd.span(tile)
+    while i < end:
+        d = gradient(code, simd.load(tile, kept, i, 0, 1, end - i), simd.load(tile, dy, i, 0, 1, end - i), p)
+        simd.store(d, dx, i, 0, 1, end - i)
+        i += step
 
 
 @on_threads
-def backward_on(thread, threads, code, parameter, kept, dy, dx):
+def backward(thread, threads, code, parameter, kept, dy, dx):
+    """dx = dy f'(x). kept, dy, dx (n,); dy and dx may be one array."""
     part = -(-dy.size // (16 * threads)) * 16
-    i = min(dy.size, thread * part)
-    j = min(dy.size, i + part)
-    backward(code, parameter, kept[i:j], dy[i:j], dx[i:j])
+    i, p = min(dy.size, thread * part), dy.dtype.type(parameter)
+    _gradients(zeros_wide(dy), code, p, kept, dy, dx, i, min(dy.size, i + part))

@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 
 from xpnn_kernels.numba import gemm, simd, vector
-from xpnn_kernels.numba import simd_math as _  # noqa: F401 - + - * of tiles
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.simd_math import exp_down
 from xpnn_kernels.numba.split import on_threads
 
 BLOCK = 1 << 16
@@ -44,7 +44,7 @@ def weigh(p, row, seen, end, scale):
     top, total = vector.top(tops), tile
     for s in range(0, end, step):
         z = vector.scale(simd.load(tile, p, start + s, 0, 1, end - s), scale)
-        e = vector.only(vector.exp_down(vector.add(z, -top)), seen - s, 0)
+        e = vector.only(exp_down(vector.add(z, -top)), seen - s, 0)
         simd.store(e, p, start + s, 0, 1, end - s)
         total = total + e
     return top, vector.total(total)
@@ -58,7 +58,7 @@ def weigh_back(p, dp, row, seen, end, scale, log_total):
     total = tile
     for s in range(0, end, step):
         z = vector.scale(simd.load(tile, p, start + s, 0, 1, end - s), scale)
-        e = vector.only(vector.exp_down(vector.add(z, -log_total)), seen - s, 0)
+        e = vector.only(exp_down(vector.add(z, -log_total)), seen - s, 0)
         simd.store(e, p, start + s, 0, 1, end - s)
         total = total + vector.only(e * simd.load(tile, dp, start + s, 0, 1, end - s), seen - s, 0)
     inner = vector.total(total)

@@ -26,7 +26,7 @@ def _mask(builder, tile, left):
     return builder.icmp_signed("<", lane, many)
 
 
-def _name(vector):
+def name_of(vector):
     """As LLVM names vectors of floats (f) and of whole numbers (i)."""
     element = vector.element
     bits = getattr(element, "width", 0) or (32 if isinstance(element, ir.FloatType) else 64)
@@ -38,7 +38,7 @@ def load(builder, tile, pointer, left):
     kind = pointer.type.pointee
     if tile.masked:
         return _masked_load(builder, tile, kind, pointer, left)
-    function = _outlined(builder.module, f"xpnn.load.{_name(kind)[0]}", kind, [pointer.type, left.type])
+    function = _outlined(builder.module, f"xpnn.load.{name_of(kind)[0]}", kind, [pointer.type, left.type])
     if function.is_declaration:
         inner = ir.IRBuilder(function.append_basic_block())
         inner.ret(_masked_load(inner, tile, kind, *function.args))
@@ -46,13 +46,13 @@ def load(builder, tile, pointer, left):
 
 
 def _masked_load(builder, tile, kind, pointer, left):
-    (name, size), mask = _name(kind), _mask(builder, tile, left)
+    (name, size), mask = name_of(kind), _mask(builder, tile, left)
     return call_masked(builder, f"load.{name}.p0", kind, pointer, I32(size), mask, ir.Constant(kind, None))
 
 
 def store(builder, tile, vector, pointer, left):
     """The first `left` lanes; nothing is written beyond."""
-    name, size = _name(vector.type)
+    name, size = name_of(vector.type)
     if tile.masked:
         mask = _mask(builder, tile, left)
         call_masked(builder, f"store.{name}.p0", ir.VoidType(), vector, pointer, I32(size), mask)
@@ -115,11 +115,11 @@ def move(builder, tile, kind, vectors, whole, place, left):
         for i in range(tile.rows * tile.columns):
             at = builder.bitcast(place(i), kind.as_pointer())
             if vectors and plain:
-                builder.store(vectors[i], at, align=_name(kind)[1])
+                builder.store(vectors[i], at, align=name_of(kind)[1])
             elif vectors:
                 store(builder, tile, vectors[i], at, left(i))
             elif plain:
-                builder.store(builder.load(at, align=_name(kind)[1]), slots[i])
+                builder.store(builder.load(at, align=name_of(kind)[1]), slots[i])
             else:
                 builder.store(load(builder, tile, at, left(i)), slots[i])
 

@@ -12,18 +12,31 @@ from __future__ import annotations
 import math
 
 from xpnn_kernels.numba import simd, stream, vector
-from xpnn_kernels.numba.exp import exp
 from xpnn_kernels.numba.jit import kernel
+from xpnn_kernels.numba.simd_math import exp_down
 from xpnn_kernels.numba.split import on_threads
 
 WIDE, NARROW = 4, 2  # vectors in flight, which hides how long each exp takes
-zeros_wide, zeros_narrow = simd.zeros(1, WIDE), simd.zeros(1, NARROW)
+zeros_wide, zeros_narrow, zeros_one = simd.zeros(1, WIDE), simd.zeros(1, NARROW), simd.zeros(1, 1)
+
+
+@kernel
+def _short(tile, x, e, start, C):
+    """`exponentials` of a row that a tile holds."""
+    low = x.dtype.type(-math.inf)
+    row = simd.load(tile, x, start, 0, 1, C)
+    top = vector.top(vector.only(row, C, low))
+    part = exp_down(vector.add(row, -top))
+    simd.store(part, e, start, 0, 1, C)
+    return top, vector.total(vector.only(part, C, 0))
 
 
 @kernel
 def exponentials(x, e, n):
     """e = exp(x - max x) in row n of (N, C): (max x, sum of e)."""
-    wide, narrow, C = zeros_wide(x), zeros_narrow(x), x.shape[1]
+    one, wide, narrow, C = zeros_one(x), zeros_wide(x), zeros_narrow(x), x.shape[1]
+    if simd.span(one) >= C:
+        return _short(one, x, e, n * C, C)
     step, rest_step, start, end = simd.span(wide), simd.span(narrow), n * C, n * C + C
     whole = end - C % step
     top = low = x.dtype.type(-math.inf)
@@ -40,12 +53,12 @@ def exponentials(x, e, n):
     if whole > start:
         sums = wide
         for i in range(start, whole, step):
-            part = vector.exp_down(vector.add(simd.load(wide, x, i, 0, 1, step), -top))
+            part = exp_down(vector.add(simd.load(wide, x, i, 0, 1, step), -top))
             simd.store(part, e, i, 0, 1, step)
             sums = vector.add(sums, part)
         total = vector.total(sums)
     for i in range(whole, end, rest_step):
-        part = vector.exp_down(vector.add(simd.load(narrow, x, i, 0, 1, end - i), -top))
+        part = exp_down(vector.add(simd.load(narrow, x, i, 0, 1, end - i), -top))
         simd.store(part, e, i, 0, 1, end - i)
         total += vector.total(vector.only(part, end - i, 0))
     return top, total
@@ -94,17 +107,28 @@ def log_softmax(thread, threads, x, y):
 def log_softmax_back(thread, threads, y, dy, dx):
     """dx = dy - exp(y) sum of dy."""
     for n in range(thread * len(y) // threads, (thread + 1) * len(y) // threads):
-        log_p, d, out = y[n], dy[n], dx[n]
-        inner = y.dtype.type(0)
-        for c in range(d.size):
-            inner += d[c]
-        for c in range(d.size):
-            out[c] = d[c] - exp(log_p[c]) * inner
+        C, tile, inner = y.shape[1], zeros_narrow(y), y.dtype.type(0)
+        for d in dy[n]:
+            inner += d
+        for c in range(0, C, simd.span(tile)):
+            at, left = n * C + c, C - c
+            p = exp_down(simd.load(tile, y, at, 0, 1, left))
+            simd.store(simd.load(tile, dy, at, 0, 1, left) - vector.scale(p, inner), dx, at, 0, 1, left)
+
+
+@kernel
+def reduce(losses, scale, out):
+    """out[0] = scale * the sum of the losses, in float64."""
+    value = 0.0
+    for n in range(losses.size):
+        value += losses[n]
+    out[0] = value * scale
 
 
 @on_threads
-def labels(thread, threads, x, labels, smoothing, losses, e, factors):
-    """losses[n] = -sum q log p with p = softmax(x) = e factors[n]; q is 1 - s at the label plus s / C everywhere."""
+def labels(thread, threads, x, labels, smoothing, losses, e, factors, scale, out):
+    """losses[n] = -sum q log p with p = softmax(x) = e factors[n]; q is 1 - s at the label plus s / C everywhere.
+    out (1,), if wanted: what `reduce` gives, from one thread; of several it must be called."""
     C = x.shape[1]
     s = x.dtype.type(smoothing)
     for n in range(thread * len(x) // threads, (thread + 1) * len(x) // threads):
@@ -121,31 +145,34 @@ def labels(thread, threads, x, labels, smoothing, losses, e, factors):
                 mean -= log_p(source[c], top, log_total)
             value += mean * (s / C)
         losses[n], factors[n] = value, 1 / total
+    if threads == 1 and out.size:
+        reduce(losses, scale, out)
 
 
 @on_threads
 def labels_back(thread, threads, e, factors, labels, smoothing, dloss, scale, dx, past):
     """dx = (p - q) scale dloss, of each row or one for all."""
-    C, tile = e.shape[1], zeros_wide(e)
+    C, tile, one = e.shape[1], zeros_wide(e), zeros_one(e)
     s, step = e.dtype.type(smoothing), simd.span(tile)
     for n in range(thread * len(e) // threads, (thread + 1) * len(e) // threads):
         d = e.dtype.type(dloss[n if dloss.size > 1 else 0] * scale)
         factor, low = factors[n] * d, s / C * d
-        source, row, whole = e[n], dx[n], C - C % step
+        whole = C - C % step
         for c in range(0, whole, step):
             p = vector.scale(simd.load(tile, e, n * C + c, 0, 1, step), factor)
             stream.ahead(tile, e, n * C + c + stream.AHEAD)
             stream.store(vector.add(p, -low), dx, n * C + c, step, past)
-        for c in range(whole, C):
-            row[c] = source[c] * factor - low
+        for c in range(whole, C, simd.span(one)):
+            p = vector.scale(simd.load(one, e, n * C + c, 0, 1, C - c), factor)
+            simd.store(vector.add(p, -low), dx, n * C + c, 0, 1, C - c)
         label = labels[n]
         if label >= 0 and label < C:
-            row[label] -= (1 - s) * d
+            dx[n, label] = e[n, label] * factor - low - (1 - s) * d  # not read back: that would wait for the store
     stream.settle()
 
 
 @on_threads
-def targets(thread, threads, x, target, smoothing, losses, e, factors):
+def targets(thread, threads, x, target, smoothing, losses, e, factors, scale, out):
     """The same with a distribution (N, C) as target; it need not sum to one."""
     C = x.shape[1]
     s = x.dtype.type(smoothing)
@@ -158,6 +185,8 @@ def targets(thread, threads, x, target, smoothing, losses, e, factors):
             q = wanted[c] * (1 - s) + s / C
             value -= q * log_p(source[c], top, log_total) if q != 0 else q  # a masked class may have a logit of -inf
         losses[n], factors[n] = value, 1 / total
+    if threads == 1 and out.size:
+        reduce(losses, scale, out)
 
 
 @on_threads
@@ -174,12 +203,3 @@ def targets_back(thread, threads, e, factors, target, smoothing, dloss, scale, d
         factor = factors[n] * weight
         for c in range(C):
             row[c] = (source[c] * factor - (wanted[c] * (1 - s) + s / C)) * d
-
-
-@kernel
-def reduce(losses, scale, out):
-    """out[0] = scale * the sum of the losses, in float64."""
-    value = 0.0
-    for n in range(losses.size):
-        value += losses[n]
-    out[0] = value * scale

@@ -5,6 +5,8 @@ while the arrays are in cache, by its root and its quotient. Every thread has th
 stay in its own cache. 1M elements on two cores, against PyTorch's fused kernels (its time / ours): Adam 2.1, momentum
 2.2; SGD takes 0.05 ms, a root 0.15.
 
+LLVM's own loops, as they are written: momentum on tiles of `simd` takes as long, and longer when it asks ahead.
+
 One function holds all rules, so that there is one parallel kernel, and picks by code outside of the loops. Scalars come
 as float64 and are rounded once.
 """

@@ -5,74 +5,36 @@ A code is a lane's floating-point value, a whole number, while it is in a regist
 
 from __future__ import annotations
 
-import numpy as np
+import operator
+
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
-from xpnn_kernels.numba import edge, simd
-from xpnn_kernels.numba.exp import LN2_HIGH, LN2_LOW, LOG2E, LOWEST, POLYNOMIAL
-from xpnn_kernels.numba.simd import I32, INT, WORD, _pack, _splat, _start, _unpack
+from xpnn_kernels.numba import edge
+from xpnn_kernels.numba.lanewise import of_tiles, where
+from xpnn_kernels.numba.simd import I32, INT, WORD, Tile, _pack, _splat, _start, _unpack
+
+full = of_tiles(lambda x, value: value)
+"""full(x, value): a number in every lane of a tile like x."""
+add = of_tiles(operator.add)
+"""add(x, y): x + y, a tile or a number."""
+scale = of_tiles(operator.mul)
+"""scale(x, factor): x factor, a number."""
+add_product = of_tiles(lambda x, y, z: x * y + z)
+"""add_product(x, y, z): x y + z."""
+greater = of_tiles(lambda x, y: where(x > y, x, y))
+"""greater(x, y): the larger of the two in each lane, y where either is NaN."""
 
 
-def _lanewise(tile, function):
-    """A code generator: function(builder, a vector of every argument that is a tile, splat of one that is a number)."""
-
-    def generate(context, builder, signature, values):
-        columns = [
-            _unpack(builder, tile, value)
-            if isinstance(kind, simd.Tile)
-            else [_splat(builder, value, tile.lanes)] * (tile.rows * tile.columns)
-            for kind, value in zip(signature.args, values, strict=True)
-        ]
-        return _pack(builder, tile, [function(builder, *vectors) for vectors in zip(*columns, strict=True)])
-
-    return generate
+def _stays(x, best):
+    return (x <= best) | best.is_nan()
 
 
-@intrinsic
-def full(typing, x, value):
-    """`value`, a number, in every lane of a tile like x."""
-    return x(x, x.dtype), _lanewise(x, lambda builder, x, value: value)
-
-
-@intrinsic
-def add(typing, x, y):
-    """x + y, a tile or a number."""
-    other = y if isinstance(y, simd.Tile) else x.dtype
-    return x(x, other), _lanewise(x, lambda builder, x, y: builder.fadd(x, y, simd.FUSED))
-
-
-@intrinsic
-def add_product(typing, x, y, z):
-    """x y + z."""
-    return x(x, x, x), _lanewise(
-        x, lambda builder, x, y, z: builder.fadd(builder.fmul(x, y, simd.FUSED), z, simd.FUSED)
-    )
-
-
-@intrinsic
-def scale(typing, x, factor):
-    """x factor, a number."""
-    return x(x, x.dtype), _lanewise(x, lambda builder, x, factor: builder.fmul(x, factor, simd.FUSED))
-
-
-@intrinsic
-def larger(typing, x, best):
-    """The larger of the two, `best` where they are equal; the first that is NaN."""
-    return x(x, x), _lanewise(x, lambda builder, x, best: builder.select(_beats(builder, x, best), x, best))
-
-
-@intrinsic
-def code_of_larger(typing, x, best, code, codes):
-    """`code`, a number, where `larger` takes x; `codes` elsewhere."""
-    return x(x, x, x.dtype, x), _lanewise(
-        x, lambda builder, x, best, code, codes: builder.select(_beats(builder, x, best), code, codes)
-    )
-
-
-def _beats(builder, x, best):
-    return builder.and_(builder.fcmp_unordered(">", x, best), builder.fcmp_ordered("ord", best, best))
+larger = of_tiles(lambda x, best: where(_stays(x, best), best, x))
+"""larger(x, best): the larger of the two, `best` where they are equal; the first that is NaN."""
+code_of_larger = of_tiles(lambda x, best, code, codes: where(_stays(x, best), codes, code))
+"""code_of_larger(x, best, code, codes): `code`, a number, where `larger` takes x; `codes` elsewhere."""
 
 
 @intrinsic
@@ -121,53 +83,6 @@ def top(typing, x):
     return x.dtype(x), _fold(x, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 
 
-@intrinsic
-def greater(typing, x, y):
-    """The larger of the two in each lane, y where either is NaN."""
-    return x(x, x), _lanewise(x, lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, y), x, y))
-
-
-@intrinsic
-def exp_down(typing, x):
-    """e to the power x for x <= 0 or NaN: the polynomial of `exp` in float32, libm's, lane by lane, in float64.
-
-    Below 2^-126 the float32 result is 0, which costs less than the last few powers of two.
-    """
-    return x(x), _lanewise(x, _exp32 if x.size == 4 else _exp64)
-
-
-def _exp64(builder, x):
-    function = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
-    function = cgutils.get_or_insert_function(builder.module, function, "llvm.exp.f64")
-    y = x
-    for i in range(x.type.count):
-        y = builder.insert_element(y, builder.call(function, [builder.extract_element(x, I32(i))]), I32(i))
-    return y
-
-
-def _exp32(builder, x):
-    n, whole = x.type.count, ir.VectorType(I32, x.type.count)
-
-    def every(value):
-        return ir.Constant(x.type, [float(np.float32(value))] * n)
-
-    def fused(a, b, c):
-        return builder.fadd(builder.fmul(a, b, simd.FUSED), c, simd.FUSED)
-
-    x = builder.select(builder.fcmp_ordered("<", x, every(LOWEST)), every(LOWEST), x)
-    floor = cgutils.get_or_insert_function(builder.module, ir.FunctionType(x.type, [x.type]), f"llvm.floor.v{n}f32")
-    power = builder.call(floor, [fused(x, every(LOG2E), every(0.5))])
-    r = fused(power, every(-LN2_LOW), fused(power, every(-LN2_HIGH), x))
-    p = every(POLYNOMIAL[0])
-    for factor in POLYNOMIAL[1:]:
-        p = fused(p, r, every(factor))
-    p = builder.fadd(fused(builder.fmul(p, r), r, r), every(1.0))
-    exponent = builder.add(builder.fptosi(power, whole), ir.Constant(whole, [127] * n))
-    none = ir.Constant(whole, None)
-    exponent = builder.select(builder.icmp_signed(">", exponent, none), exponent, none)
-    return builder.fmul(p, builder.bitcast(builder.shl(exponent, ir.Constant(whole, [23] * n)), x.type))
-
-
 def _codes(context, builder, tile, array, place, vectors):
     """Store the vectors of codes, or load them if none are given, one row of the tile: as `simd._move`."""
     target, index, count = place
@@ -197,22 +112,43 @@ def store_codes(typing, tile, array, index, count):
     )
 
 
-@intrinsic
-def where_code(typing, tile, array, index, count, code):
-    """The lanes of a tile of one row whose code in the array is this one, 0 elsewhere."""
+def _tested(tile, array, test):
+    """The lanes of a tile of one row whose codes in the array pass a test of two vectors, 0 elsewhere."""
 
     def generate(context, builder, signature, values):
         vectors = _unpack(builder, tile, values[0])
         found = _codes(context, builder, tile, array, values[1:4], None)
-        number = ir.IntType(array.dtype.bitwidth)
-        wanted = _splat(builder, builder.trunc(values[4], number), tile.lanes)
-        return _pack(
-            builder,
-            tile,
-            [
-                builder.select(builder.icmp_signed("==", codes, wanted), v, tile.zero)
-                for codes, v in zip(found, vectors, strict=True)
-            ],
-        )
+        number = _splat(builder, builder.trunc(values[4], ir.IntType(array.dtype.bitwidth)), tile.lanes)
+        kept = [test(builder, codes, number) for codes in found]
+        return _pack(builder, tile, [builder.select(k, v, tile.zero) for k, v in zip(kept, vectors, strict=True)])
 
-    return tile(tile, array, INT, INT, INT), generate
+    return tile(tile, array, INT, INT, types.int64), generate
+
+
+@intrinsic
+def where_code(typing, tile, array, index, count, code):
+    """The lanes of a tile of one row whose code in the array is this one, 0 elsewhere."""
+    return _tested(tile, array, lambda builder, codes, code: builder.icmp_signed("==", codes, code))
+
+
+@intrinsic
+def where_least(typing, tile, array, index, count, least):
+    """The lanes of a tile of one row whose unsigned number in the array is this or more, 0 elsewhere."""
+    return _tested(tile, array, lambda builder, codes, least: builder.icmp_unsigned(">=", codes, least))
+
+
+@intrinsic
+def widened(typing, tile):
+    """A tile of one row in float64, in the order of its elements."""
+    wide = Tile(types.float64, 1, tile.columns * 8 // tile.size)
+
+    def generate(context, builder, signature, values):
+        vectors = _unpack(builder, tile, values[0])
+        if tile == wide:
+            return values[0]
+        halves = [list(range(i, i + wide.lanes)) for i in (0, wide.lanes)]
+        halves = [ir.Constant(ir.VectorType(I32, wide.lanes), lanes) for lanes in halves]
+        parts = [builder.shuffle_vector(v, v, half) for v in vectors for half in halves]
+        return _pack(builder, wide, [builder.fpext(part, wide.vector) for part in parts])
+
+    return wide(tile), generate

@@ -83,7 +83,7 @@ import numpy as np
 from xpnn_kernels.numba import dropout
 x = np.ones(5000, np.float32)
 rooms, lots = np.empty((2, 4, dropout.BLOCKS), np.uint32), np.empty((2, dropout.BLOCKS, 4), np.uint32)
-y, kept = np.empty_like(x), np.empty(x.size, np.bool_)
+y, kept = np.empty_like(x), np.empty(x.size, np.uint8)
 dropout.forward(2, x, np.arange(4, dtype=np.uint32), 1 << 31, 2.0, y, kept, rooms, lots)
 print(sum(dropout.forward.stats.cache_hits.values()), sum(dropout.forward.stats.cache_misses.values()), y.sum())
 """
@@ -105,7 +105,7 @@ def test_masks_do_not_depend_on_the_threads():
     found = []
     for threads in (1, 2, 3):
         rooms = np.empty((threads, 4, dropout.BLOCKS), np.uint32)
-        lots, y, kept = np.empty((threads, dropout.BLOCKS, 4), np.uint32), np.empty_like(x), np.empty(x.size, np.bool_)
+        lots, y, kept = np.empty((threads, dropout.BLOCKS, 4), np.uint32), np.empty_like(x), np.empty(x.size, np.uint8)
         dropout.forward(threads, x, state, 1 << 31, 2.0, y, kept, rooms, lots)
         found.append(kept)
     np.testing.assert_array_equal(found[0], found[1])

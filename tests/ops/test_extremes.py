@@ -9,6 +9,7 @@ import xpnn
 from xpnn import ops
 from xpnn.core import backend
 from xpnn.core.op import REGISTRY
+from xpnn.ops.activation import ACTIVATIONS
 
 BACKENDS = ("numpy", "numba")
 
@@ -30,3 +31,22 @@ def test_the_slope_of_gelu_far_out(place, dtype):
         ops.gelu(x).sum().backward()
     assert x.grad is not None
     assert x.grad.numpy().tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_far_out_and_where_there_is_no_number(name, dtype):
+    """What underflows is 0, so that a large x times it is not a number that counts."""
+    edges = [1e-30, 1, 20, 40, 86, 87, 88, 89, 104, 707, 708, 709, 1e30, np.finfo(dtype).max / 4, np.inf]
+    values = np.array([np.nan, 0, *edges, *[-v for v in edges]], dtype)
+    found = []
+    for place in BACKENDS:
+        x = xpnn.tensor(values, backend=place, requires_grad=True)
+        with np.errstate(all="ignore"):
+            y = getattr(ops, name)(x)
+            y.sum().backward()
+        assert x.grad is not None
+        found.append((y.numpy(), x.grad.numpy()))
+    for want, got in zip(*found, strict=True):
+        rtol, atol = (1e-5, 1e-35) if dtype == "float32" else (1e-12, 1e-250)  # gelu's reference cancels far out
+        np.testing.assert_allclose(got, want, rtol, atol)

@@ -21,11 +21,11 @@ def _bind(name: str) -> Override:
     reads_x = ACTIVATIONS[name].reads == "x"
 
     def forward(outs, saved, x, **attrs):
-        run(kernels.forward_on, code, parameter(name, attrs), x, outs[0])
+        run(kernels.forward, code, parameter(name, attrs), x, outs[0])
 
     def backward(dins, douts, kept, **attrs):
         source = kept.inputs[0] if reads_x else kept.outs[0]
-        run(kernels.backward_on, code, parameter(name, attrs), source, douts[0], dins[0])
+        run(kernels.backward, code, parameter(name, attrs), source, douts[0], dins[0])
 
     return Override(forward, backward)
 
@@ -38,14 +38,14 @@ def fused(name: str | None) -> bool:
 def after(name, z, y):
     """y = f(z), unless it is `fused`; z and y may be one array."""
     if not fused(name):
-        run(kernels.forward_on, kernels.CODES[name], parameter(name, {}), z, y)
+        run(kernels.forward, kernels.CODES[name], parameter(name, {}), z, y)
 
 
 def before(name, kept, dy, dz):
     """(dz, False) with dz = dy f'(z); (dy, is dz to be masked by y > 0) where it is `fused`, and dz is not needed."""
     if fused(name):
         return dy, name == "relu"
-    run(kernels.backward_on, kernels.CODES[name], parameter(name, {}), kept, dy, dz)
+    run(kernels.backward, kernels.CODES[name], parameter(name, {}), kept, dy, dz)
     return dz, False
 
 

@@ -43,7 +43,7 @@ def _forward(outs, saved, x, w, b=None, *, activation, work, **attrs):
         np.add(z, b, out=z)
     if activation is not None:
         number = activations.parameter(activation, {})
-        activations.run(kernels.forward_on, kernels.CODES[activation], number, z, y)
+        activations.run(kernels.forward, kernels.CODES[activation], number, z, y)
 
 
 def _backward(dins, douts, kept, *, activation, work, **attrs):
@@ -54,7 +54,7 @@ def _backward(dins, douts, kept, *, activation, work, **attrs):
     else:
         number = activations.parameter(activation, {})
         arrays = source, douts[0], dz
-        activations.run(kernels.backward_on, kernels.CODES[activation], number, *arrays)
+        activations.run(kernels.backward, kernels.CODES[activation], number, *arrays)
     if dx is not None:
         np.copyto(turned, w.transpose(0, 1, 3, 2))
         conv_direct.forward((dx,), (), dz, turned, activation=None, work=rest[: conv_direct.CORRELATION], **attrs)

@@ -19,7 +19,8 @@ def _forward(outs, saved, x, w, b=None, *, activation, work):
     calls = [gemm.call(x.reshape(-1, I), w, z)]
     if b is not None or activation is not None:
         bias = w[:0, 0] if b is None else b
-        calls.append(partial(kernels.bias_activation, CODES[activation], parameter(activation, {}), z, bias, y))
+        code = CODES[activation], parameter(activation, {})
+        calls.append(partial(kernels.bias_activation, *code, z, bias, y, bool(saved)))
     return made(calls)
 
 

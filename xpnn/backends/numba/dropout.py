@@ -20,12 +20,14 @@ def _work(phase, x, state, *, rate):
 
 
 def _forward(outs, saved, x, state, *, rate, work):
-    y, kept = outs[0].reshape(-1), saved[0].reshape(-1)
+    y, kept = outs[0].reshape(-1), saved[0].reshape(-1).view(np.uint8)
     kernels.forward(len(work[0]), x.reshape(-1), state, threshold(rate), 1.0 / (1.0 - rate), y, kept, *work)
 
 
 def _backward(dins, douts, kept, *, rate, work):
-    kernels.backward(kept.saved[0].reshape(-1), 1.0 / (1.0 - rate), douts[0].reshape(-1), dins[0].reshape(-1))
+    kernels.backward(
+        kept.saved[0].reshape(-1).view(np.uint8), 1.0 / (1.0 - rate), douts[0].reshape(-1), dins[0].reshape(-1)
+    )
 
 
 OVERRIDES = {"dropout": Override(_forward, _backward, work=_work)}

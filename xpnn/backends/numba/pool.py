@@ -9,9 +9,8 @@ import numpy as np
 from xpnn.core.contract import Override, floating
 from xpnn.core.op import Spec
 from xpnn.ops.pool import AVG_POOL
+from xpnn_kernels.numba import cache, threads
 from xpnn_kernels.numba import pool as kernels
-from xpnn_kernels.numba import threads
-from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 15
 """Pixels and channels of the image above which they are shared among threads."""
@@ -35,7 +34,7 @@ def _shape(window, stride, padding):
 
 def _past(out, given):
     """Between two uses of an image, forward and backward touch it and what was pooled of it, and the gradients."""
-    return past(out, 2 * (out.nbytes + given.nbytes))
+    return cache.past(out, 2 * (out.nbytes + given.nbytes))
 
 
 def _saved(x, *, window, stride, padding):

@@ -6,9 +6,9 @@ from functools import partial
 
 from xpnn.core.contract import Override, made
 from xpnn.core.op import Spec
+from xpnn_kernels.numba import cache
 from xpnn_kernels.numba import softmax as kernels
 from xpnn_kernels.numba import threads as pool
-from xpnn_kernels.numba.cache import past
 
 SPLIT = 1 << 14
 """Elements above which rows are shared among threads."""
@@ -59,17 +59,14 @@ def _work(phase, logits, target, *, label_smoothing, reduction):
 
 
 def _cross_entropy(outs, saved, logits, target, *, label_smoothing, reduction, work):
-    e, factors = saved
+    (e, factors), (N, rows) = saved, (_samples(logits), _rows(logits))
     losses = work[0] if work else outs[0].reshape(-1)
-    if target.dtype.kind == "f":
-        arrays = _rows(logits), _rows(target), label_smoothing, losses, _rows(e), factors
-        calls = _run(kernels.targets, *arrays)
-    else:
-        arrays = _rows(logits), target.reshape(-1), label_smoothing, losses, _rows(e), factors
-        calls = _run(kernels.labels, *arrays)
-    if work:
-        reduce = partial(kernels.reduce, losses, _scale(losses.size, reduction), outs[0].reshape(-1))
-        return [*calls, *made([reduce])]
+    total = _scale(N, reduction), outs[0].reshape(-1) if work else losses[:0]
+    hard = target.dtype.kind != "f"
+    kernel, target = (kernels.labels, target.reshape(-1)) if hard else (kernels.targets, _rows(target))
+    calls = _run(kernel, rows, target, label_smoothing, losses, _rows(e), factors, *total)
+    if work and pool.threads(rows.size, SPLIT) > 1:
+        return [*calls, *made([partial(kernels.reduce, losses, *total)])]
     return calls
 
 
@@ -80,7 +77,8 @@ def _cross_entropy_backward(dins, douts, kept, *, label_smoothing, reduction, wo
         arrays = _rows(e), factors, _rows(target), label_smoothing, dloss, scale, dx
         return _run(kernels.targets_back, *arrays)
     arrays = _rows(e), factors, target.reshape(-1), label_smoothing, dloss, scale, dx
-    return _run(kernels.labels_back, *arrays, past(dx, 3 * dx.nbytes))
+    touched = 3 * dx.nbytes  # logits, exponentials, gradient
+    return _run(kernels.labels_back, *arrays, cache.past(dx, touched))
 
 
 OVERRIDES = {
