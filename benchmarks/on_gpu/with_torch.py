@@ -214,7 +214,7 @@ def adam(bench: Any, n: int) -> Makers:
         start, gradient = (torch.from_numpy(rng.standard_normal(n, np.float32)) for _ in range(2))
         p = start.to(bench.torch_device).requires_grad_()
         p.grad = gradient.to(bench.torch_device)
-        method = torch.optim.Adam([p], lr=LR, fused=True, capturable=True)
+        method = torch.optim.Adam([p], lr=LR, fused=True, capturable=bench.torch_device != "cpu")
         for _ in range(3):
             method.step()
         answers = {"p": p.detach().cpu().numpy().copy()}
