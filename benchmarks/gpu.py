@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import importlib.util
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+NEEDED = ("numpy", "numba", "threadpoolctl", "array-api-compat", "safetensors", "rich")
 PACKAGES = {"xpnn": "xpnn", "xpnn_kernels": "kernels", "xpnn_benchmarks": "benchmarks"}
 
 
@@ -35,7 +37,15 @@ def use_checkout() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([links, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+def missing() -> list[str]:
+    """What xpnn itself depends on and is not installed."""
+    return [name for name in NEEDED if importlib.util.find_spec(name.replace("-", "_")) is None]
+
+
 def main(arguments: list[str] | None = None) -> int:
+    if absent := missing():
+        print(f"gpu.py: {', '.join(absent)} are not installed; pip install {' '.join(absent)}", file=sys.stderr)
+        return 2
     from xpnn.errors import XpnnError
     from xpnn_benchmarks.on_gpu import session
 

@@ -34,7 +34,8 @@ def one_line(error: BaseException) -> str:
 
 
 def serve(pipe: Connection, module: str, settings: dict[str, Any]) -> None:
-    """Run rows of a module as they are asked for. It has ROWS and `begin(settings, tell)`, which makes the bench.
+    """Run rows of a module as they are asked for. It has ROWS, `begin(settings, tell)`, which makes the bench, and
+    `end(bench)` for what is left after a row.
 
     What a row tells on its way is kept should it not come to its end.
     """
@@ -50,7 +51,9 @@ def serve(pipe: Connection, module: str, settings: dict[str, Any]) -> None:
             if bench is None:
                 bench = rows.begin(settings, lambda found: pipe.send(("told", found)))
             row = next(row for row in rows.ROWS if row.name == name)
-            pipe.send(("done", row.run(bench)))
+            found = row.run(bench)
+            rows.end(bench)
+            pipe.send(("done", found))
         except Skip as error:
             pipe.send(("skipped", str(error)))
         except Exception as error:

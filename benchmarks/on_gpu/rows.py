@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from functools import partial
 from math import prod
@@ -45,6 +47,14 @@ def _raise(error: Exception) -> Any:
 def begin(settings: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> Bench:
     place = device.real()
     return Bench(place, Events(place), settings["quick"], tell)
+
+
+def end(bench: Bench) -> None:
+    """Give the memory back, which CuPy and PyTorch each keep for themselves."""
+    gc.collect()
+    bench.place.cupy.get_default_memory_pool().free_all_blocks()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()
 
 
 def machine(bench: Bench) -> dict[str, Any]:

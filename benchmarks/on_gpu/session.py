@@ -21,6 +21,8 @@ from xpnn_benchmarks.on_gpu.verdict import judged
 SCHEMA = 1
 MODULE = "xpnn_benchmarks.on_gpu.rows"
 LOOK_S = 90
+GRACE_S = 20
+"""For the row that is under way when the budget is spent."""
 LOOK = """
 from xpnn.errors import XpnnError
 from xpnn_benchmarks.on_gpu import device
@@ -63,13 +65,15 @@ def refusal() -> str:
 def measure(
     run_of: dict[str, Any], rows: Sequence[Row], module: str, settings: dict[str, Any], budget_s: float, path: Any
 ) -> None:
-    """Add what the rows found to `run_of["rows"]`. When the budget is spent, no row is begun any more."""
+    """Add what the rows found to `run_of["rows"]`. When the budget is spent, no row is begun any more, and the one that
+    is under way has little time."""
     start = time.perf_counter()
     isolated = Isolated(module, settings)
     try:
         for row in rows:
             left = budget_s - (time.perf_counter() - start)
-            found = isolated.run(row) if left > 0 else skipped(row, f"the {budget_s:.0f} s for rows were over")
+            limit_s = min(row.limit_s, left + GRACE_S)
+            found = isolated.run(row, limit_s) if left > 0 else skipped(row, f"the {budget_s:.0f} s for rows were over")
             run_of["machine"] = found.pop("machine", run_of.get("machine"))
             run_of["ceilings"] = found.pop("ceilings", run_of["ceilings"])
             found = judged(found, row.musts, run_of["ceilings"])

@@ -22,8 +22,9 @@ LR, CHECKED = 1e-3, 6
 FITTED = 64
 """Batches of the epoch that `Trainer.fit` is timed with."""
 PRECISIONS = ("fast", "tf32", "bf16")
-CLOSE = {"fast": 1e-4, "tf32": 3e-3, "bf16": 3e-2}
-"""How far numbers may be apart: sums in another order, and operands of 11 or of 8 bits."""
+CLOSE = {"exact": 1e-4, "fast": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
+"""How far losses may be apart: Adam's first steps are as large for small gradients as for others, which makes much of
+what a convolution in another order, or with operands of 11 or 8 bits, has of errors."""
 BUILD = {
     "mlp": partial(models.mlp, (28, 28, 1), 10),
     "cnn": partial(models.cnn, (28, 28, 1), 10, dropout=0.0),

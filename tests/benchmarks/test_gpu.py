@@ -32,6 +32,9 @@ from xpnn_benchmarks.on_gpu.isolation import Row, Skip
 def begin(settings, tell):
     return {"tell": tell, **settings}
 
+def end(bench):
+    pass
+
 def lanes(us):
     return {"lanes": {"xpnn": {"us": us, "low_us": us, "high_us": us, "wall_us": us}}}
 
@@ -116,6 +119,13 @@ def test_no_row_is_begun_when_the_time_is_up(module):
     assert {row["state"] for row in run_of["rows"]} == {"left out"}
     assert len(run_of["rows"]) == 10
     assert not report.failures(run_of)
+
+
+def test_a_row_does_not_outlast_the_budget(module, monkeypatch):
+    monkeypatch.setattr(session, "GRACE_S", 0)
+    names = ("machine", "hanging", "first")
+    run_of = measured(module, [Row(name, lambda bench: {}) for name in names], budget_s=4)
+    assert [row["state"] for row in run_of["rows"]] == ["done", "out of time", "left out"]
 
 
 def test_a_module_that_cannot_be_imported_is_a_failed_row(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from time import perf_counter
 
 import numpy as np
@@ -11,6 +12,7 @@ import xpnn
 from cuda_cpu import build, standin
 from xpnn.backends.cupy.graph import Graph
 from xpnn.core import backend as backends
+from xpnn_benchmarks import on_gpu
 from xpnn_benchmarks.on_gpu import checks, kernels, learning, recurrent, replays, rows, starting, training
 from xpnn_benchmarks.on_gpu.contest import differs
 from xpnn_benchmarks.on_gpu.isolation import Skip
@@ -31,8 +33,7 @@ class HostClock:
 @pytest.fixture(autouse=True)
 def as_it_was():
     """Rows set the precision of the process."""
-    with xpnn.precision("fast"):
-        yield
+    yield
     xpnn.precision("fast")
 
 
@@ -55,6 +56,7 @@ def bench(place):
 def test_a_network_learns_the_same_every_way(model):
     a = training.inputs(model, 2)
     numba, numpy = backends.get("numba"), backends.get("numpy")
+    xpnn.precision("exact")
     want = training.captured(model, 2, a, numpy).answers
     for lane in (training.captured(model, 2, a, numba), training.fitted(model, 2, a, numba)):
         assert differs(lane.answers, want, 1e-4) == ""
@@ -102,7 +104,8 @@ def test_a_precision_that_is_not_here_skips_the_row():
 
 
 def test_without_pytorch_a_lane_says_so(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "xpnn_benchmarks.on_gpu.with_torch", None)
+    monkeypatch.delattr(on_gpu, "with_torch", raising=False)
+    monkeypatch.setitem(sys.modules, "xpnn_benchmarks.on_gpu.with_torch", None)
     (maker,) = bench(None).torch("adam", 3).values()
     with pytest.raises(ImportError):
         maker()
@@ -165,7 +168,8 @@ def test_order_is_checked(gpu, monkeypatch):
     def every_fifth_late(self):
         launched.append(self)
         if len(launched) % 5:
-            self.graph.launch()
+            with self.backend.here():
+                self.graph.launch()
 
     monkeypatch.setattr(Graph, "__call__", every_fifth_late)
     with pytest.raises(replays.Wrong, match="numbers are of another"):
@@ -218,7 +222,7 @@ def with_torch(monkeypatch):
 @pytest.mark.usefixtures("with_torch")
 @pytest.mark.parametrize("model", training.BUILD)
 def test_networks_learn_as_in_pytorch(model):
-    found = training.network(bench(backends.get("numba")), model, 4, "fast")
+    found = training.network(bench(backends.get("numba")), model, 4, "exact")
     assert found["checked"] == "torch eager, NCHW"
     assert not [lane for lane in found["lanes"].values() if "why_not" in lane]
     assert {name.split(",")[0] for name in found["lanes"]} == {"xpnn", "torch eager", "torch graph", "xpnn Trainer.fit"}
