@@ -45,6 +45,7 @@ def broken(bench):
     raise RuntimeError("an illegal address\\nand more")
 
 def gone(bench):
+    bench["tell"]({"cold_s": 7})
     bench["tell"](lanes(30.0))
     os._exit(3)
 
@@ -96,6 +97,7 @@ def test_a_row_costs_no_other(module, tmp_path):
     }
     assert found["broken"]["why"] == "RuntimeError: an illegal address"
     assert found["gone"]["why"] == "its process ended"
+    assert found["gone"]["cold_s"] == 7
     assert found["hanging"]["seconds"] < 10
     assert [found[f"{nth}"]["written"] for nth in ("first", "second", "third", "fourth", "fifth")] == [1, 3, 5, 7, 9]
     # what was told before the end is kept, and judged
