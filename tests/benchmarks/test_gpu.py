@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import subprocess
@@ -284,6 +285,13 @@ def test_turns_go_forwards_and_backwards():
 def test_verdicts(limit, at_most, measured, said):
     must = verdict.Must("it", limit, "us", at_most, lambda found, ceilings: measured)
     assert verdict.judge(must, measured)["verdict"] == said
+
+
+@pytest.mark.parametrize("module", [verdict, report])
+def test_examples(module):
+    failed, tried = doctest.testmod(module)
+    assert tried
+    assert not failed
 
 
 def test_the_report_says_what_is_short_and_what_was_left_out():
