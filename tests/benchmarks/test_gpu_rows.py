@@ -215,6 +215,7 @@ def with_torch(monkeypatch):
 
     monkeypatch.setattr(with_torch, "graphed", lambda step: [step() for _ in range(3)] and step)
     monkeypatch.setattr(kernels, "MANY", 2)
+    monkeypatch.setattr(training, "FITTED", 2)
     return with_torch
 
 
