@@ -4,5 +4,6 @@ bench_*.py    what is measured, as pytest-benchmark's users know it: operations,
 plugin.py     the options --backend and --quick; what goes into the JSON file beside pytest-benchmark's own
 machine.py    the machine itself, before and after
 session.py    a run of it all from the command line; report/ makes its reports from the JSON file alone
+gpu.py        all that must hold on a GPU, by itself; on_gpu/ is what it runs
 peers/        the same work in other libraries, each in a process of its own
 """

@@ -10,4 +10,4 @@ from xpnn_benchmarks.plugin import (  # noqa: F401 - pytest finds them here
     pytest_configure,
 )
 
-collect_ignore_glob = ["peers/*", "report/*"]  # `--doctest-modules` would import PyTorch there
+collect_ignore_glob = ["peers/*", "report/*", "on_gpu/*", "gpu.py"]  # `--doctest-modules` would import PyTorch there
