@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from xpnn_benchmarks.peers import race, works
+from xpnn.errors import ConfigError
+from xpnn_benchmarks import peers, processes, startup
+from xpnn_benchmarks.libraries import LIBRARIES, Library
+from xpnn_benchmarks.peers import race, rows, works
 
 
 def table(tmp_path, *arguments):
@@ -48,3 +53,136 @@ def test_other_numbers_are_not_timed():
     assert "differs" in race.differs(work, {"y": y}, {"y": y + np.nan})
     assert "shape" in race.differs(work, {"y": y}, {"y": y.T})
     assert "shape" in race.differs(work, {}, {"y": y})
+
+
+MODELS = {work.sizes["model"]: work for work in works.WORKS if work.kind == "training"}
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    ("side", "model"),
+    [
+        *[(side, model) for side in ("jax", "keras") for model in MODELS],
+        *[("keras_torch", "mlp"), ("tinygrad", "mlp")],
+    ],
+)
+def test_the_same_losses_in_every_library(side, model, monkeypatch):
+    for library in race.PEERS[side]:
+        pytest.importorskip(library)
+    if side == "tinygrad" and not shutil.which("clang"):
+        pytest.skip("tinygrad compiles by clang")
+    monkeypatch.setattr(race, "TURN_S", 0.0)
+    with race.Side("xpnn") as ours, race.Side(side) as theirs:
+        _, lane = race.race(MODELS[model], [ours, theirs], 1)
+    assert not lane.why_not
+    assert not lane.failed
+    assert len(lane.seconds) == 1
+
+
+def test_a_library_that_is_absent_is_named(monkeypatch):
+    monkeypatch.setitem(race.PEERS, "torch", ("torch_of_another_world",))
+    with race.Side("torch") as side:
+        assert side.ask(work="any") == {"error": "torch_of_another_world not installed"}
+
+
+class Interrupted:
+    """Sides of which ours answers, until the user has had enough in the second work."""
+
+    seen, closed = 0, 0
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        Interrupted.closed += 1
+
+    def ask(self, **request):
+        if "seconds" in request:
+            return {"seconds": 2.0 if self.name == "xpnn" else 3.0}
+        Interrupted.seen += 1
+        if Interrupted.seen > 2:
+            raise KeyboardInterrupt
+        np.savez(request["answers"], y=np.ones(2))
+        return {"variant": "", "tried": {}, "failed": {}}
+
+
+def test_an_interruption_keeps_the_rows_so_far(monkeypatch):
+    monkeypatch.setattr(rows, "Side", Interrupted)
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        peers.run(["numpy"], 2, "cross-entropy", found.append, {"gflops": 1.0, "gbytes": 1.0})
+    (row,) = found
+    assert row["peers"]["numpy"]["ratio"] == 1.5
+    assert Interrupted.closed == 2
+
+
+def test_a_side_that_ends_while_it_is_timed_is_named():
+    class Dying(Interrupted):
+        def ask(self, **request):
+            if "seconds" in request:
+                return {"error": "killed"}
+            np.savez(request["answers"], y=np.ones(2))
+            return {"variant": "", "tried": {}, "failed": {}}
+
+    lanes = race.race(works.WORKS[0], [Interrupted("xpnn"), Dying("other")], 2)
+    found = rows.row(works.WORKS[0], lanes, {"gflops": 1.0, "gbytes": 1.0})
+    assert lanes[1].why_not == "killed"
+    assert found["ms"] == 2000
+    assert not found["peers"]
+
+
+def test_names_that_are_none():
+    with pytest.raises(ConfigError, match="peers: expected some of torch"):
+        peers.run(["caffe"])
+    with pytest.raises(ConfigError, match="peers: expected part of the name"):
+        peers.run([], only="no such work")
+    with pytest.raises(ConfigError, match="startup: expected some of numpy, xpnn"):
+        startup.run(["caffe"])
+
+
+CPUS = "import os, sys; sys.stdin.readline(); print(len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_children_have_as_many_threads_and_cpus(monkeypatch):
+    monkeypatch.setattr(processes, "get_num_threads", lambda: 1)
+    before = os.sched_getaffinity(0)
+    with processes.Child("-c", CPUS) as child:
+        assert child.ask().split() == ["1", "1"]
+    assert os.sched_getaffinity(0) == before
+    with processes.Child("-c", "1 / 0") as child, pytest.raises(processes.Ended, match="ZeroDivisionError"):
+        child.ask()
+
+
+def test_start_up(monkeypatch):
+    for one in (
+        Library("plain", "import json", "len('')", ("numpy",)),
+        Library("absent", "import no_such_library", "", ("numpy",)),
+    ):
+        monkeypatch.setitem(LIBRARIES, one.name, one)
+    told = []
+    found = startup.run(["plain", "absent"], 2, told.append)
+    assert told == found
+    by_name = {row["name"]: row for row in found if row["library"] == "plain"}
+    assert {startup.IMPORT, startup.START, startup.SIZE} <= set(by_name)
+    assert all(0 < row["least"] <= row["median"] <= row["most"] for row in by_name.values())
+    assert by_name[startup.IMPORT]["most"] < by_name[startup.START]["least"]
+    (absent,) = (row for row in found if row["library"] == "absent")
+    assert absent["median"] is None
+    assert absent["why_not"] == "not installed: ModuleNotFoundError: No module named 'no_such_library'"
+
+
+def test_the_size_of_xpnn_has_its_own_files_and_what_it_requires():
+    numpy, ours = startup.installed_mb(["numpy"]), startup.installed_mb(["xpnn"])
+    own = sum(file.stat().st_size for file in startup.our_files() if file.suffix == ".py") / 1e6
+    assert own > 0.3
+    assert ours > numpy + own
+    assert startup.installed_mb(["numpy", "xpnn"]) == pytest.approx(ours)
+
+
+def test_xpnn_starts():
+    found = startup.process(LIBRARIES["xpnn"])
+    assert found[startup.IMPORT] < found[startup.START]
