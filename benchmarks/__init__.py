@@ -5,4 +5,6 @@ plugin.py     the options --backend and --quick; what goes into the JSON file be
 machine.py    the machine itself, before and after
 session.py    a run of it all from the command line; report/ makes its reports from the JSON file alone
 peers/        the same work in other libraries, each in a process of its own
+startup.py    import, memory, first step and size on the disk, of xpnn and of the libraries in libraries.py
+processes.py  the processes of both: equal threads, on the same CPUs
 """
