@@ -4,8 +4,9 @@
 
 A ratio is the time of the peer divided by ours, in the same round: above 1 we are faster. Shown are the median over the
 rounds, the smallest and the largest. Every side runs what is fastest there: PyTorch NCHW or channels_last, eager or
-compiled; xpnn as it is called or recorded. Numbers that differ are named instead of timed. The ceiling is that of a
-large matrix product or, for works that move bytes, of a large copy, measured before: what stays in a cache may pass it.
+compiled; JAX step by step or scanned; xpnn as it is called or recorded. Numbers that differ are named instead of timed,
+and so are libraries that are absent; what a side does not know is left empty. The ceiling is that of a large matrix
+product or, for works that move bytes, of a large copy, measured before: what stays in a cache may pass it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from xpnn_benchmarks import peers
 from xpnn_benchmarks.peers.rows import Row, measured_ceilings
 from xpnn_benchmarks.peers.works import has_mnist
 
+LIBRARIES = ["torch", "jax", "keras", "sklearn", "tinygrad"]
 UNTOLD = ("does not know", "not installed")
 """Why a side has no time, where that is said by its empty field or once below the table."""
 
@@ -74,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="works whose name matches this regular expression")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", nargs="*", default=["torch", "jax", "sklearn"], choices=peers.PEERS)
+    parser.add_argument("--peers", nargs="*", default=LIBRARIES, choices=peers.PEERS)
     parser.add_argument("--json", type=Path, help="write everything there too")
     args = parser.parse_args()
     ceilings, found = measured_ceilings(), []
