@@ -34,6 +34,7 @@ Row = dict[str, Any]
 IMPORT, START, EMPTY = "import", "start to the first step", "the same, nothing compiled yet"
 IMPORTED, TRAINED, SIZE = "memory after the import", "memory after the step", "size on the disk"
 UNITS = {IMPORT: "s", START: "s", EMPTY: "s", IMPORTED: "MB", TRAINED: "MB", SIZE: "MB"}
+# The last line keeps the process until its memory has been read.
 PROGRAM = """\
 import sys, time
 sys.stdin.readline()
@@ -43,6 +44,7 @@ print(time.perf_counter() - start, flush=True)
 sys.stdin.readline()
 {step}
 print(time.time(), flush=True)
+sys.stdin.readline()
 """
 
 
