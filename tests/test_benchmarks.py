@@ -67,7 +67,7 @@ MODELS = {work.sizes["model"]: work for work in works.WORKS if work.kind == "tra
     ("side", "model"),
     [
         *[("jax", model) for model in MODELS],
-        *[("keras", "mlp"), ("keras", "lenet5"), ("keras", "char_lstm"), ("keras_torch", "mlp")],
+        *[("keras", "mlp"), ("keras", "lenet5"), ("keras", "char_lstm")],
         *[("tinygrad", "mlp"), ("tinygrad", "lenet5")],
     ],
 )
