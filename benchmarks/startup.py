@@ -1,65 +1,174 @@
-"""What a process costs before it trains: `import xpnn`, and the first MLP step on Numba, cold and warm.
+"""What a library costs before it trains: its import, its memory, its first step and its size on the disk.
 
-    python -m xpnn_benchmarks.startup [--rounds 5]
+    python -m xpnn_benchmarks.startup [--rounds 5] [--libraries xpnn torch jax]
 
-Every figure is that of whole processes, from start to exit, but for the import, which is timed inside. Cold means an
-empty folder for Numba's compiled kernels, warm that they are there.
+Processes of their own, in turn, with equal threads (`processes.py`); `libraries.py` has what they do. A first one of
+each is not counted: it writes byte code, and shows whether the library is there. Memory is what the process holds then
+and there, not the most that it held. Two starts are told apart for libraries that keep compiled code on the disk: with
+it, and with an empty folder. The size is that of all files of the distribution and of those it requires, without extras
+and byte code; Keras is counted, and measured, with JAX behind it.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
-import sys
+import importlib.util
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
 
-IMPORT = """
-import time
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from rich.console import Console
+from rich.table import Table
+
+from xpnn.errors import ConfigError
+from xpnn_benchmarks.libraries import LIBRARIES, Library
+from xpnn_benchmarks.processes import Child, Ended
+
+Row = dict[str, Any]
+IMPORT, START, EMPTY = "import", "start to the first step", "the same, nothing compiled yet"
+IMPORTED, TRAINED, SIZE = "memory after the import", "memory after the step", "size on the disk"
+UNITS = {IMPORT: "s", START: "s", EMPTY: "s", IMPORTED: "MB", TRAINED: "MB", SIZE: "MB"}
+# The last line keeps the process until its memory has been read.
+PROGRAM = """\
+import sys, time
+sys.stdin.readline()
 start = time.perf_counter()
-import numpy
-numpy_s = time.perf_counter() - start
-import xpnn
-print(numpy_s, time.perf_counter() - start)
-"""
-FIRST_STEP = """
-import numpy as np, xpnn
-from xpnn import nn, optim
-xpnn.use("numba")
-model = nn.Sequential(nn.Flatten(), nn.Dense(784, 300, activation="relu"), nn.Dense(300, 10))
-batch = xpnn.data.Dataset(np.full((64, 28, 28, 1), 7, np.uint8), np.arange(64) % 10, scale=1 / 255)
-xpnn.Trainer(model, optim.Adam(lr=1e-3)).fit(batch, epochs=1, progress=False)
+{imports}
+print(time.perf_counter() - start, flush=True)
+sys.stdin.readline()
+{step}
+print(time.time(), flush=True)
+sys.stdin.readline()
 """
 
 
-def run(code: str, kernels: str | None = None) -> tuple[float, str]:
-    """(seconds of the process, what it printed)."""
-    env = {**os.environ, **({"NUMBA_CACHE_DIR": kernels} if kernels else {})}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    return time.perf_counter() - start, done.stdout
+def run(names: Sequence[str] = (), rounds: int = 3, on_row: Callable[[Row], Any] = lambda row: None) -> list[Row]:
+    """Measure the libraries of these names, all where none is given: {"library", "name", "unit", "median", "least",
+    "most"} for each figure, and "why_not" beside medians of None for a library that cannot be measured.
+
+    on_row is given every row at the end, and those of the rounds so far if it is interrupted.
+
+    ConfigError for a name that is none.
+    """
+    unknown = [name for name in names if name not in LIBRARIES]
+    if unknown:
+        raise ConfigError(f"startup: expected some of {', '.join(LIBRARIES)}; got {', '.join(unknown)}")
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in names or LIBRARIES}
+    why_not: dict[str, str] = {}
+    rows: list[Row] = []
+    try:
+        for name, figures in found.items():
+            try:
+                process(LIBRARIES[name])
+                figures[SIZE] = [installed_mb(LIBRARIES[name].distributions)]
+            except (Ended, metadata.PackageNotFoundError) as error:
+                why_not[name] = f"not installed: {error}" if "No module named" in str(error) else str(error)
+        for _ in range(rounds):
+            for name, figures in found.items():
+                for what, value in ({} if name in why_not else one_round(LIBRARIES[name])).items():
+                    figures.setdefault(what, []).append(value)
+    finally:
+        for name, figures in found.items():
+            rows += [row(name, what, figures[what]) for what in UNITS if what in figures]
+            if name in why_not:
+                rows.append(row(name, START, []) | {"why_not": why_not[name]})
+        for one in rows:
+            on_row(one)
+    return rows
+
+
+def row(library: str, name: str, values: list[float]) -> Row:
+    middle, least, most = (median(values), min(values), max(values)) if values else (None, None, None)
+    return {"library": library, "name": name, "unit": UNITS[name], "median": middle, "least": least, "most": most}
+
+
+def one_round(library: Library) -> dict[str, float]:
+    figures = process(library)
+    if library.compiled:
+        with tempfile.TemporaryDirectory() as folder:
+            figures[EMPTY] = process(library, folder)[START]
+    return figures
+
+
+def process(library: Library, compiled: str = "") -> dict[str, float]:
+    """One process from its start to the first step; Ended if it does not get there."""
+    environment = {"PYTHONDONTWRITEBYTECODE": "", **({library.compiled: compiled} if compiled else {})}
+    start = time.time()
+    with Child("-c", PROGRAM.format(imports=library.imports, step=library.step), **environment) as child:
+        figures: dict[str, float | None] = {IMPORT: float(child.ask()), IMPORTED: child.resident_mb()}
+        if library.step:
+            figures |= {START: float(child.ask()) - start, TRAINED: child.resident_mb()}
+    return {what: value for what, value in figures.items() if value is not None}
+
+
+def installed_mb(distributions: Sequence[str]) -> float:
+    """Bytes of all files that pip put there, the requirements' included, in 10^6."""
+    todo, seen, files = [Requirement(name) for name in distributions], set(), set()
+    while todo:
+        wanted = todo.pop()
+        name = canonicalize_name(wanted.name)
+        if name in seen:
+            continue
+        seen.add(name)
+        found = metadata.distribution(wanted.name)
+        files |= {Path(str(file.locate())) for file in found.files or ()}
+        if name == "xpnn":
+            files |= our_files()
+        extras = wanted.extras or {""}
+        for line in found.requires or ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                todo.append(needed)
+    return sum(file.stat().st_size for file in files if file.is_file() and file.suffix != ".pyc") / 1e6
+
+
+def our_files() -> set[Path]:
+    """Those of xpnn itself, which pip does not list where it is installed for editing."""
+    specs = [importlib.util.find_spec(name) for name in ("xpnn", "xpnn_kernels", "xpnn_benchmarks")]
+    folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    return {file for folder in folders for file in Path(folder).rglob("*")}
+
+
+def show(console: Console, rows: list[Row]) -> None:
+    """A line for each library."""
+    table = Table(title="median (least - most)")
+    for name in ("", *[f"{what}, {unit}" for what, unit in UNITS.items()]):
+        table.add_column(name, justify="right" if name else "left")
+    for library in dict.fromkeys(one["library"] for one in rows):
+        cells = dict.fromkeys(UNITS, "")
+        for one in rows:
+            if one["library"] == library and one["median"] is not None:
+                cells[one["name"]] = figures(one)
+        table.add_row(library, *cells.values())
+    console.print(table)
+    for one in rows:
+        if "why_not" in one:
+            console.print(f"{one['library']}: {one['why_not']}", highlight=False)
+
+
+def figures(one: Row) -> str:
+    places = 2 if one["unit"] == "s" else 0
+    middle, least, most = (f"{one[which]:.{places}f}" for which in ("median", "least", "most"))
+    return middle if least == most else f"{middle} ({least} - {most})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    seconds: dict[str, list[float]] = {"import numpy": [], "import xpnn, NumPy included": [], "cold": [], "warm": []}
-    run(IMPORT)  # writes the byte code
-    for _ in range(rounds):
-        numpy_s, both_s = map(float, run(IMPORT)[1].split())
-        seconds["import numpy"].append(numpy_s)
-        seconds["import xpnn, NumPy included"].append(both_s)
-        with tempfile.TemporaryDirectory() as kernels:
-            seconds["cold"].append(run(FIRST_STEP, kernels)[0])
-            seconds["warm"] += [run(FIRST_STEP, kernels)[0] for _ in range(3)]
-    print(f"{'seconds':<32}{'median':>9}{'min':>9}{'max':>9}")
-    for name, values in seconds.items():
-        label = f"first MLP step on numba, {name}" if name in ("cold", "warm") else name
-        print(f"{label:<32}{statistics.median(values):>9.3f}{min(values):>9.3f}{max(values):>9.3f}")
+    parser.add_argument("--libraries", nargs="*", default=[], choices=LIBRARIES)
+    args = parser.parse_args()
+    rows: list[Row] = []
+    try:
+        run(args.libraries, args.rounds, rows.append)
+    except KeyboardInterrupt:
+        print("interrupted: what was measured so far")
+    show(Console(), rows)
 
 
 if __name__ == "__main__":

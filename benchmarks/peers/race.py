@@ -1,12 +1,12 @@
-"""The race: the sides in processes of their own, in turn, so that thread pools do not meet and a drift of the machine
-reaches all alike. The numbers of a side are compared with ours before it is timed.
+"""The race: the sides in processes of their own (`xpnn_benchmarks.processes`: equal threads), in turn, so that thread
+pools do not meet and a drift of the machine reaches all alike. The numbers of a side are compared with ours before it
+is timed.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,39 +17,46 @@ from typing import Any
 import numpy as np
 
 from xpnn_benchmarks.peers.works import Work
+from xpnn_benchmarks.processes import Child, Ended
 
 TURN_S, PAUSE_S = 0.25, 0.02
+PEERS = {
+    "torch": ("torch",),
+    "jax": ("jax",),
+    "keras": ("keras", "jax"),
+    "keras_torch": ("keras", "torch"),
+    "sklearn": ("sklearn",),
+    "tinygrad": ("tinygrad",),
+    "numpy": (),
+    "objects": (),
+}
+"""Every side but ours, and what must be installed for it."""
 
 
 class Side:
-    """A process that does works: the module `with_<name>`."""
+    """A process that does works: the module `with_<name>`. None is started where its library is not installed."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
-        command, pipe = [sys.executable, "-m", f"xpnn_benchmarks.peers.with_{name}"], subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True)
+        absent = [library for library in PEERS.get(name, ()) if importlib.util.find_spec(library) is None]
+        self.absent = f"{' and '.join(absent)} not installed" if absent else ""
+        self._child = None if absent else Child("-m", f"xpnn_benchmarks.peers.with_{name}")
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to a request; {"error": ...} where there is none."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        if self._child is None:
+            return {"error": self.absent}
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if line:
-            return json.loads(line)
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines() or ["the process ended"]
-        return {"error": lines[-1]}
+            return json.loads(self._child.ask(json.dumps(request)))
+        except Ended as ended:
+            return {"error": str(ended)}
 
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._child is not None:
+            self._child.__exit__(*error)
 
 
 @dataclass
@@ -82,11 +89,15 @@ def race(work: Work, sides: Sequence[Side], rounds: int) -> list[Lane]:
             if side is sides[0]:
                 ours = found
             lane.why_not = differs(work, ours, found)
-        for _ in range(rounds if not lanes[0].why_not else 0):
+        for _ in range(rounds):
             for side, lane in zip(sides, lanes, strict=True):
+                if lane.why_not or lanes[0].why_not:
+                    continue
+                time.sleep(PAUSE_S)
+                reply = side.ask(seconds=TURN_S)
+                lane.why_not = reply.get("error", "")
                 if not lane.why_not:
-                    time.sleep(PAUSE_S)
-                    lane.seconds.append(side.ask(seconds=TURN_S)["seconds"])
+                    lane.seconds.append(reply["seconds"])
     return lanes
 
 

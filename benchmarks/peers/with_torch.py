@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -208,25 +207,7 @@ def training(w: Work, a: Arrays, layout: str, compiled: bool) -> worker.Run:
     return worker.Run(lambda: epoch(*timed, torch.randperm(len(x))), {"losses": np.array([v.item() for v in losses])})
 
 
-FIRST_STEP = """
-import torch
-from torch import nn
-model = nn.Sequential(nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
-adam = torch.optim.Adam(model.parameters(), lr=1e-3)
-loss = nn.CrossEntropyLoss()(model(torch.full((64, 1, 28, 28), 7 / 255)), torch.arange(64) % 10)
-loss.backward()
-adam.step()
-"""
-
-
-def process() -> worker.Run:
-    return worker.Run(partial(subprocess.run, [sys.executable, "-c", FIRST_STEP], capture_output=True, check=True), {})
-
-
 def variants(w: Work, a: Arrays) -> Iterator[tuple[str, Callable[[], worker.Run]]]:
-    if w.kind == "startup":
-        yield "a process", process
-        return
     if w.kind == "optimizer":
         yield "fused", partial(optimizer, w, a)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +15,6 @@ from xpnn.data import Dataset
 from xpnn.train import Callback
 from xpnn_benchmarks.peers import worker
 from xpnn_benchmarks.peers.works import Arrays, Work
-from xpnn_benchmarks.startup import FIRST_STEP
 
 
 def conv(w: Work, t: dict[str, Any]) -> Any:
@@ -124,14 +122,8 @@ def training(w: Work, a: Arrays) -> worker.Run:
     return worker.Run(run, {"losses": np.array(losses.seen[:10])})
 
 
-def process() -> worker.Run:
-    return worker.Run(partial(subprocess.run, [sys.executable, "-c", FIRST_STEP], capture_output=True, check=True), {})
-
-
 def variants(w: Work, a: Arrays) -> Iterator[tuple[str, Callable[[], worker.Run]]]:
-    if w.kind == "startup":
-        yield "a process", process
-    elif w.kind == "training":
+    if w.kind == "training":
         yield "Trainer.fit", partial(training, w, a)
     else:
         build = optimizer if w.kind == "optimizer" else one_op

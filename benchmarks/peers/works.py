@@ -1,6 +1,6 @@
 """What is measured: every row of the comparison, with its inputs and what it takes to compute it.
 
-A work is forward and backward of one op, a step of an optimizer, an epoch of training, or a process from its start.
+A work is forward and backward of one op, a step of an optimizer, or an epoch of training.
 Every side gets the same arrays, in the layouts of xpnn, and must give the same answers before it is timed.
 """
 
@@ -199,7 +199,6 @@ WORKS = (
     _training("MNIST CNN 32-64-pool-128-10, an epoch", "cnn", 30),
     _training("MNIST LeNet-5, an epoch", "lenet5", 200),
     _training("character LSTM, N=32 T=100 H=256, a step", "char_lstm", 6, batch=32, epoch=32),
-    Work("process start to first trained MLP step", "startup", close=0),
 )
 _INPUTS: dict[str, Callable[..., Arrays]] = {
     "conv": _conv_inputs,
@@ -210,7 +209,6 @@ _INPUTS: dict[str, Callable[..., Arrays]] = {
     "recurrent": _recurrent_inputs,
     "optimizer": _optimizer_inputs,
     "training": _training_inputs,
-    "startup": lambda rng: {},
 }
 
 
