@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from xpnn.core import measured
 from xpnn.errors import BackendError, DataError
-from xpnn_benchmarks import crossover
+from xpnn_benchmarks import crossover, peers, startup
 
 HERE = Path(__file__).parent
 TRAIN, OPS = ("bench_ladder.py",), ("bench_crossover.py", "bench_ops.py")
@@ -27,6 +28,10 @@ QUIETLY = (
     *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:doctest", "--benchmark-quiet"),
     *("-c", os.devnull, "--rootdir", str(HERE), "--import-mode=importlib", "-o", "python_files=bench_*.py"),
 )
+
+
+COLUMNS = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+OTHERS = ("torch", "jax", "keras", "sklearn", "tinygrad")
 
 
 class Watch:
@@ -64,8 +69,7 @@ def _within_brackets(nodeid: str) -> str:
 def run(suite: str, backends: Sequence[str], quick: bool, console: Console) -> dict[str, Any]:
     """Measure, and give what was measured. BackendError for a backend that cannot be used, DataError for nothing."""
     options = [f"--backend={name}" for name in backends] + ["--quick"] * quick
-    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with tempfile.TemporaryDirectory() as folder, Progress(*columns, console=console, transient=True) as bar:
+    with tempfile.TemporaryDirectory() as folder, Progress(*COLUMNS, console=console, transient=True) as bar:
         written, watch = Path(folder, "run.json"), Watch(suite, bar)
         files = [str(HERE / name) for name in SUITES[suite]]
         code = pytest.main([*QUIETLY, *options, f"--benchmark-json={written}", *files], plugins=[watch])
@@ -75,6 +79,28 @@ def run(suite: str, backends: Sequence[str], quick: bool, console: Console) -> d
             why = "interrupted before the first" if watch.about["interrupted"] else str(watch.about["failed"])
             raise DataError(f"bench: nothing was measured ({why})")
         return json.loads(written.read_text())
+
+
+def against_peers(data: dict[str, Any], console: Console) -> None:
+    """Race other libraries on the works of the suite, and start them; what was done before Ctrl-C stays."""
+    about = data["xpnn"]
+    works = [work for work in peers.WORKS if about["suite"] in ("all", "train" if work.kind == "training" else "ops")]
+    works = [work for work in works if "MLP" in work.name] if about["quick"] else works
+    only, rounds = "|".join(f"^{re.escape(work.name)}$" for work in works), 1 if about["quick"] else 3
+    about["peers"], about["start"] = [], []
+    with Progress(*COLUMNS, console=console, transient=True) as bar:
+        task = bar.add_task("peers", total=len(works) + 1)
+
+        def done(row: dict[str, Any]) -> None:
+            about["peers"].append(row)
+            bar.advance(task)
+
+        try:
+            peers.run(OTHERS, rounds, only, done)
+            bar.update(task, description="processes from their start")
+            startup.run((), rounds, about["start"].append)
+        except KeyboardInterrupt:
+            about["interrupted"] = True
 
 
 def remember(data: dict[str, Any]) -> str:

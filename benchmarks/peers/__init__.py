@@ -2,3 +2,4 @@
 
 from xpnn_benchmarks.peers.race import PEERS as PEERS
 from xpnn_benchmarks.peers.rows import run as run
+from xpnn_benchmarks.peers.works import WORKS as WORKS

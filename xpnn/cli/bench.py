@@ -69,6 +69,8 @@ def command(
     for path in (json, html):
         _need_writable(path)
     data = session.run(suite, places, quick, Console(stderr=True))
+    if peers and not data["xpnn"]["interrupted"]:
+        session.against_peers(data, Console(stderr=True))
     if json is not None:
         session.write(data, json)
     terminal.show(data, console)
