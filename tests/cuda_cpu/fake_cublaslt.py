@@ -23,7 +23,8 @@ MatmulDescAttribute = IntEnum("MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4, 
 MatrixLayoutAttribute = IntEnum("MatrixLayoutAttribute", {"BATCH_COUNT": 5, "STRIDED_BATCH_OFFSET": 6})
 _ALIGNMENTS = {f"MIN_ALIGNMENT_{name}_BYTES": 5 + i for i, name in enumerate("ABCD")}
 MatmulPreferenceAttribute = IntEnum("MatmulPreferenceAttribute", {"MAX_WORKSPACE_BYTES": 1, **_ALIGNMENTS})
-ComputeType = IntEnum("ComputeType", {"COMPUTE_32F": 68})
+ROUNDED = {"COMPUTE_32F_FAST_16F": 74, "COMPUTE_32F_FAST_16BF": 75, "COMPUTE_32F_FAST_TF32": 77}
+ComputeType = IntEnum("ComputeType", {"COMPUTE_32F": 68, **ROUNDED})
 CudaDataType = IntEnum("CudaDataType", {"CUDA_R_32F": 0})
 matmul_heuristic_result_dtype = np.dtype([("algo", "<u8", (8,)), ("workspace_size", "<u8"), ("reserved", "<i4", (6,))])
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn.core.op import REGISTRY, Array, Namespace, Op, Outline, Spec
+from xpnn.core.precision import unaware
 from xpnn.core.running import Running
 
 Attrs = dict[str, Any]
@@ -55,6 +56,14 @@ class Override(NamedTuple):
     saves_gradient: bool = False
     """Is the first that forward saves the gradient of its first input, for a gradient of 1 of its output (of a loss,
     say)? Where backward begins there, nothing is left to do."""
+
+    precision: bool = False
+    """Do these kernels read the attribute of an op that makes products? Otherwise it is not handed to them."""
+
+    def unaware(self) -> Override:
+        """The same, with functions that take the attribute `precision` and drop it."""
+        named = {name: getattr(self, name) for name in ("forward", "backward", "saved", "work")}
+        return self._replace(**{name: unaware(f) for name, f in named.items() if f is not None})
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
         return self.forward if name == "forward" else self.backward
@@ -212,7 +221,8 @@ class Backend(Running):
         module = f"{self.bindings}.{op.stem}"
         if importlib.util.find_spec(module) is None:
             return None
-        return importlib.import_module(module).OVERRIDES.get(op.name)
+        found: Override | None = importlib.import_module(module).OVERRIDES.get(op.name)
+        return found.unaware() if found is not None and op.products and not found.precision else found
 
     def explain(self, op: Op | str, *specs: Spec, **attrs: Any) -> str:
         """One line a phase: what serves this op here, and why.

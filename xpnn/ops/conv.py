@@ -8,7 +8,6 @@ from typing import Any
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
-from xpnn.core.precision import current_precision
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor
 from xpnn.errors import ConfigError, ShapeError
@@ -46,7 +45,7 @@ def need_groups(name: str, channels: int, groups: int, what: str = "output chann
         raise ConfigError(f"{name}: expected {what} that groups={groups} divides; got {channels}")
 
 
-def _infer(x, w, b=None, *, stride, padding, dilation, groups, activation, precision):
+def _infer(x, w, b=None, *, stride, padding, dilation, groups, activation):
     dtype = need_floating("conv2d", x=x, w=w, **({} if b is None else {"b": b}))
     if len(w.shape) != 4:
         raise ShapeError(f"conv2d: expected w (KH, KW, I, O); got {w.shape}")
@@ -78,12 +77,12 @@ def deactivated(xp: Namespace, dy: Array, kept: Any, activation: str | None) -> 
     return dy * f.slope(xp, kept.saved[0] if f.reads == "x" else None, kept.outs[0])
 
 
-def _forward(xp, x, w, b=None, *, stride, padding, dilation, groups, activation, precision):
+def _forward(xp, x, w, b=None, *, stride, padding, dilation, groups, activation):
     counts = windows.count("conv2d", x.shape[1:3], w.shape[:2], stride, padding, dilation)
     return activated(xp, correlate(xp, x, w, counts, stride, padding, dilation, groups), b, activation)
 
 
-def _backward(xp, wanted, douts, kept, *, stride, padding, dilation, groups, activation, precision):
+def _backward(xp, wanted, douts, kept, *, stride, padding, dilation, groups, activation):
     x, w = kept.inputs[:2]
     dz = deactivated(xp, douts[0], kept, activation)
     place = stride, padding, dilation, groups
@@ -114,6 +113,7 @@ CONV2D = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "out"),
+        products=True,
         cost=_cost,
         cases=(
             *(_case((2, 5, 6, 3), (3, 3, 3, 5), activation=name) for name in (None, *ACTIVATIONS)),
@@ -198,7 +198,6 @@ def conv2d(
         padding=padding,
         dilation=dilation,
         groups=groups,
-        precision=current_precision(),
     )
 
 

@@ -85,6 +85,7 @@ CONV_TRANSPOSE2D = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "out"),
+        products=True,
         cost=_cost,
         cases=(
             _case((2, 4, 5, 3), (3, 3, 3, 5), activation="relu"),
