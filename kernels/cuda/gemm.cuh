@@ -23,14 +23,6 @@ struct Tile<BYTES, 64> { static constexpr int DEPTH = 64 / BYTES, EACH = 4, SLIC
 template <int BYTES>
 struct Tile<BYTES, 128> { static constexpr int DEPTH = 32 / BYTES, EACH = 8, SLICES = 1; };
 
-// An operand of CUDA cores, as [k][row of A or column of B]. A row more would put all k of one column on the same banks;
-// a whole group of numbers more keeps the groups aligned.
-template <typename T, int DEPTH, int SIDE, int GROUP>
-struct Numbers {
-  alignas(16) T at[DEPTH][SIDE + GROUP];
-  __device__ void put(int k, int place, T x) { at[k][place] = x; }
-};
-
 // What a tile of either operand takes of shared memory.
 template <typename F, int SIDE>
 struct Sizes : Tile<sizeof(typename Format<F>::Element), SIDE> {
@@ -40,11 +32,11 @@ struct Sizes : Tile<sizeof(typename Format<F>::Element), SIDE> {
 template <typename F, int SIDE, bool = Format<F>::TENSOR>
 struct Stage : Sizes<F, SIDE> {
   static constexpr int GROUP = Tile<sizeof(F), SIDE>::EACH < 4 ? 2 : 4;
-  Numbers<F, Sizes<F, SIDE>::DEPTH, SIDE, GROUP> a, b;
+  Plane<F, Sizes<F, SIDE>::DEPTH, SIDE, GROUP> a, b;
 };
 template <typename F, int SIDE>
 struct Stage<F, SIDE, true> : Sizes<F, SIDE> {
-  Words<F, Sizes<F, SIDE>::DEPTH, SIDE> a, b;
+  Plane<F, Sizes<F, SIDE>::DEPTH, SIDE, 8> a, b;
 };
 
 template <typename T, int N>

@@ -53,13 +53,18 @@ struct Format<Bf16> : Rounded<unsigned short> {};
 template <>
 struct Format<Fp16> : Rounded<unsigned short> {};
 
-// One operand of a step: `depth` numbers of k, for `length` rows or columns.
-template <typename F, int DEPTH, int LENGTH>
-struct Words {
+// One operand of a step in shared memory, as [k][row of A or column of B]. A row more would put all k of one column on
+// the same banks; a few numbers more do not, and keep groups aligned.
+template <typename F, int DEPTH, int LENGTH, int MORE, bool = Format<F>::TENSOR>
+struct Plane {
+  alignas(16) F at[DEPTH][LENGTH + MORE];
+  __device__ void put(int k, int place, F x) { at[k][place] = x; }
+};
+template <typename F, int DEPTH, int LENGTH, int MORE>
+struct Plane<F, DEPTH, LENGTH, MORE, true> {
   using Element = typename Format<F>::Element;
   static constexpr int PACK = 4 / sizeof(Element), WORDS = DEPTH / PACK;
-  unsigned at[WORDS][LENGTH + 8];
-
+  alignas(16) unsigned at[WORDS][LENGTH + MORE];
   __device__ void put(int k, int place, float x) {
     reinterpret_cast<Element*>(&at[k / PACK][place])[k % PACK] = F::round(x);
   }
@@ -84,9 +89,9 @@ struct Warps {
   __device__ static int row() { return threadIdx.x / 32 % TEAM / ACROSS * (M / DOWN); }
   __device__ static int column() { return threadIdx.x / 32 % ACROSS * (N / ACROSS); }
 
-  __device__ void add(const Words<F, DEPTH, M>& left, const Words<F, DEPTH, N>& right) {
+  __device__ void add(const Plane<F, DEPTH, M, 8>& left, const Plane<F, DEPTH, N, 8>& right) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    constexpr int WORDS = Words<F, DEPTH, M>::WORDS / SLICES;
+    constexpr int WORDS = Plane<F, DEPTH, M, 8>::WORDS / SLICES;
 #pragma unroll
     for (int word = 0; word < WORDS; word += 8) {
       const unsigned (*a)[M + 8] = left.at + slice() * WORDS + word + t;

@@ -115,7 +115,6 @@ ATTENTION = register(
         forward=_forward,
         backward=_backward,
         keeps=("q", "k", "v", "lengths", "out"),
-        products=True,
         cost=_cost,
         cases=(
             _case(2, 5, 5, 6, 6, 2, False),

@@ -8,6 +8,7 @@ from typing import Any
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
+from xpnn.core.precision import rounded
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor
 from xpnn.errors import ConfigError, ShapeError
@@ -136,6 +137,11 @@ CONV2D = register(
             _case((2, 7, 6, 4), (7, 6, 4, 5)),  # one window
             _case((1, 1, 12, 3), (1, 5, 3, 4), padding=((0, 0), (4, 0)), activation="relu"),  # one row, causal
             _case((5, 13, 12, 17), (3, 3, 17, 70), padding=_ONE, activation="relu"),  # several blocks and threads
+            *rounded(
+                _case((2, 5, 6, 3), (3, 3, 3, 5), activation="tanh"),
+                _case((3, 9, 11, 12), (3, 3, 12, 70), padding=_UNEVEN, stride=(2, 1)),
+                _case((2, 7, 6, 16), (3, 3, 8, 18), groups=2, activation="gelu"),
+            ),
         ),
         large=(
             _case((64, 26, 26, 32), (3, 3, 32, 64), activation="relu", precision="fast"),

@@ -95,7 +95,6 @@ LSTM = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "u", "h0", "c0", "lengths", "out"),
-        products=True,
         cost=_cost,
         cases=(
             _case(3, 1, 4, 5),

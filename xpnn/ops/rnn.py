@@ -78,7 +78,6 @@ RNN = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "u", "h0", "lengths", "out"),
-        products=True,
         cost=_cost,
         cases=(
             _case(3, 1, 4, 5),

@@ -12,6 +12,7 @@ from xpnn.backends.cupy.module import REAL
 ROUNDED = {"tf32": "Tf32", "bf16": "Bf16", "fp16": "Fp16"}
 """By the precision that allows it: float32 in memory, rounded on the way to tensor cores."""
 
+FORMATS = (*REAL, *ROUNDED.values())
 LEAST = {"Tf32": 80, "Bf16": 80, "Fp16": 75}
 """The architecture from which on tensor cores have it: instantiations by it are neither built nor asked for below."""
 
