@@ -53,6 +53,16 @@ def test_layers(lt, bias, activation):
     assert set(lt.made) == ({"BIAS", "BGRADA", "DEFAULT"} if bias else {"DEFAULT"})
 
 
+@pytest.mark.parametrize(("precision", "name"), [("exact", ""), ("tf32", "TF32"), ("bf16", "16BF"), ("fp16", "16F")])
+def test_the_library_is_told_the_precision(lt, precision, name):
+    wanted = f"COMPUTE_32F_FAST_{name}" if name else "COMPUTE_32F"
+    parity("dense", "float32", (4, 7), (7, 5), (5,), activation="tanh", precision=precision)
+    assert set(lt.computed) == {wanted}
+    lt.computed.clear()
+    parity("matmul", "float32", (4, 7), (7, 5), precision=precision)
+    assert set(lt.computed) == {wanted}
+
+
 def test_float64_is_left_to_the_tiles(lt):
     parity("matmul", "float64", (3, 4), (4, 5))
     assert not lt.made
@@ -156,4 +166,6 @@ def test_the_stand_in_has_the_names_and_types_of_the_library():
             assert getattr(real, dtype_of)(attribute) == getattr(fake, dtype_of)(attribute)
         assert hasattr(real, f"{kind}_set_attribute")
     assert all(real.Epilogue[epilogue.name] == epilogue for epilogue in fake_cublaslt.Epilogue)
+    compute = pytest.importorskip("nvmath.bindings.cublas").ComputeType
+    assert all(compute[one.name] == one for one in fake_cublaslt.ComputeType)
     assert real.matmul_heuristic_result_dtype["algo"].itemsize == 64

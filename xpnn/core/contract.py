@@ -62,8 +62,8 @@ class Override(NamedTuple):
 
     def unaware(self) -> Override:
         """The same, with functions that take the attribute `precision` and drop it."""
-        named = {name: getattr(self, name) for name in ("forward", "backward", "saved", "work")}
-        return self._replace(**{name: unaware(f) for name, f in named.items() if f is not None})
+        backward, saved, work = (f and unaware(f) for f in (self.backward, self.saved, self.work))
+        return self._replace(forward=unaware(self.forward), backward=backward, saved=saved, work=work)
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
         return self.forward if name == "forward" else self.backward

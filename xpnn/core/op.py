@@ -161,7 +161,8 @@ def register(op: Op) -> Op:
     if op.name in REGISTRY:
         raise ConfigError(f"op {op.name}: a record of this name exists already; choose another name")
     if op.products:
-        names = "infer", "forward", "cost", *(["backward"] * (op.backward is not None))
-        op = replace(op, **{name: unaware(getattr(op, name)) for name in names})
+        backward = None if op.backward is None else unaware(op.backward)
+        forward, infer, cost = unaware(op.forward), unaware(op.infer), unaware(op.cost)
+        op = replace(op, infer=infer, forward=forward, backward=backward, cost=cost)
     REGISTRY[op.name] = op
     return op

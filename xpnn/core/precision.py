@@ -33,9 +33,10 @@ class precision:
     "exact"  direct kernels only: sums of products, as the formula says
     "tf32", "bf16", "fp16"  as "fast", and products of float32 arrays may be made by tensor cores: operands rounded to
              nearest even, to 11, 8 or 11 significant bits, sums in float32. Arrays stay float32, and so does all that
-             is no product. GPUs have fp16 from compute capability 7.5 on, the others from 8.0; elsewhere, on a CPU and
-             of float64, the arithmetic is that of "fast". What is beyond 65504 overflows in fp16: an operand becomes
-             infinite, and what is multiplied with 0, NaN; tf32 and bf16 have the range of float32.
+             is no product (of the gradient of a bias kernels may make one, with ones). GPUs have fp16 from compute
+             capability 7.5 on, the others from 8.0; elsewhere, on a CPU and of float64, the arithmetic is that of
+             "fast". What is beyond 65504 overflows in fp16: an operand becomes infinite, and its
+             product with 0 NaN; tf32 and bf16 have the range of float32.
 
     What was computed under one precision has its backward pass under the same. ConfigError for another name.
 
