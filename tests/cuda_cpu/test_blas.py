@@ -86,7 +86,7 @@ def test_without_the_library_all_are(cupy):
 
 def product_of(cupy, M=3, K=4, N=5, start=0):
     a, b, out = (cupy.ones(n + start, np.float32)[start:] for n in (M * K, K * N, M * N))
-    return gemm.Product(M, N, K, (K, 1), (1, N), np.dtype("float32")), a, b, out
+    return gemm.Product(M, N, K, (K, 1), (1, N), np.dtype("float32")), "exact", a, b, out
 
 
 def test_an_algorithm_is_asked_for_once_for_each_kind(lt, cupy):
@@ -102,8 +102,8 @@ def test_addresses_are_as_aligned_as_promised(lt, cupy):
     """Views into an arena may begin anywhere."""
     with cupy.cuda.Device(1):
         for start in (0, 1, 2, 3):
-            product, a, b, out = product_of(cupy, start=start)
-            blas.Call(product, a, b, out)()
+            *product, out = product_of(cupy, start=start)
+            blas.Call(*product, out)()
             assert (out.get() == 4).all()
 
 
