@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -11,9 +12,10 @@ import xpnn
 from cuda_cpu import build, conformance
 from cuda_cpu.launch import LaunchError, Module
 from xpnn.backends.cupy import dense, formats, gemm, module
-from xpnn.check import ConformanceError
+from xpnn.check import ConformanceError, Sample
+from xpnn.check_cases import kept
 from xpnn.core import backend as backends
-from xpnn.core.op import Arg, Case
+from xpnn.core.op import REGISTRY, Arg, Case
 from xpnn.core.precision import ROUNDOFF
 from xpnn.core.tensor import Parameter
 
@@ -77,6 +79,22 @@ def test_operands_are_rounded_and_sums_are_not(device, few, shape, precision):
         close(x.grad, r[2] @ r[1].T)
         close(w.grad, r[0].T @ r[2])
     assert np.abs(products[0].numpy() - a @ b).max() > 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(name for name, op in REGISTRY.items() if op.products))
+@pytest.mark.parametrize("precision", ROUNDOFF)
+def test_no_op_forgets_its_precision(device, name, precision):
+    op, place, found = REGISTRY[name], backends.get("cuda:1"), {}
+    case = [case for case in op.cases if case.attrs.get("precision") == precision][-1]
+    for chosen in (precision, "exact"):
+        s = Sample(op, replace(case, attrs=case.attrs | {"precision": chosen}), np.dtype("f4"))
+        xs = [place.from_host(x) for x in s.inputs]
+        outs, saved = place.forward(op, xs, s.attrs)
+        memory, douts = kept(op, xs, outs, saved, s.specs), [place.from_host(d) for d in s.douts]
+        dx = place.backward(op, s.want(0), douts, memory, s.attrs, [None] * len(xs))[0]
+        found[chosen] = [place.to_host(a) for a in (outs[0], dx)]
+    for got, exact in zip(found[precision], found["exact"], strict=True):
+        assert (got != exact).mean() > 0.1
 
 
 def number_of(bits, precision):
