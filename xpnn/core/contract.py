@@ -62,7 +62,7 @@ class Override(NamedTuple):
 
     def unaware(self) -> Override:
         """The same, with functions that take the attribute `precision` and drop it."""
-        backward, saved, work = (f and unaware(f) for f in (self.backward, self.saved, self.work))
+        backward, saved, work = (None if f is None else unaware(f) for f in (self.backward, self.saved, self.work))
         return self._replace(forward=unaware(self.forward), backward=backward, saved=saved, work=work)
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
