@@ -62,7 +62,8 @@ class Override(NamedTuple):
 
     def unaware(self) -> Override:
         """The same, with functions that take the attribute `precision` and drop it."""
-        backward, saved, work = (None if f is None else unaware(f) for f in (self.backward, self.saved, self.work))
+        more: list[Callable[..., Any] | None] = [self.backward, self.saved, self.work]
+        backward, saved, work = [None if f is None else unaware(f) for f in more]
         return self._replace(forward=unaware(self.forward), backward=backward, saved=saved, work=work)
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
