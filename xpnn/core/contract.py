@@ -62,9 +62,9 @@ class Override(NamedTuple):
 
     def unaware(self) -> Override:
         """The same, with functions that take the attribute `precision` and drop it."""
-        more: list[Callable[..., Any] | None] = [self.backward, self.saved, self.work]
-        backward, saved, work = [None if f is None else unaware(f) for f in more]
-        return self._replace(forward=unaware(self.forward), backward=backward, saved=saved, work=work)
+        functions: list[Callable[..., Any] | None] = [self.forward, self.backward, self.saved, self.work]
+        forward, backward, saved, work = [None if f is None else unaware(f) for f in functions]
+        return self._replace(forward=forward, backward=backward, saved=saved, work=work)
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
         return self.forward if name == "forward" else self.backward
