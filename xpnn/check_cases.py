@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.core.op import Arg, Array, Case, Kept, Op, Spec
+from xpnn.core.precision import ROUNDOFF
 from xpnn.core.random import Generator
 from xpnn.errors import ConfigError, XpnnError
 
@@ -164,7 +165,10 @@ class Sample:
         eps = max(float(np.finfo(d).eps) for d in (dtype, self.dtype))
         # A wrong cost must not make it lax: no sum is longer than all that comes in, and eight operations an element.
         longest = 8 * sum(spec.size for spec in self.specs)
-        return ROUNDINGS * eps * sqrt(min(max(1.0, work / max(size, 1)), max(longest, 1)))
+        length = sqrt(min(max(1.0, work / max(size, 1)), max(longest, 1)))
+        # Operands are rounded once, each by itself: the error of a sum grows as the sum does, not relative to it.
+        operands = ROUNDOFF.get(self.attrs.get("precision", ""), 0.0) if self.dtype == np.float32 else 0.0
+        return ROUNDINGS * (eps * length + operands)
 
     def compare(self, name: str, got: np.ndarray, want: np.ndarray, spec: Spec) -> tuple[float, float]:
         """(error, tolerance) of an array; raises where shape, dtype or values are not as they should be."""

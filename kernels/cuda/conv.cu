@@ -66,47 +66,39 @@ struct Weights {
   }
 };
 
-template <typename T, int BN, bool GRADIENT>
+template <typename F, int BN, bool GRADIENT>
 __global__ void __launch_bounds__(256, 2)
-    convolve(const T* x, const T* kept, bool relu, const T* w, const T* b, T* y, T* slopes, int code, T parameter,
-             bool spread, int N, int H, int W, int C, int P, int Q, int O, int KH, int KW, int SH, int SW, int DH,
-             int DW, int top, int left, int groups) {
+    convolve(const Stored<F>* x, const Stored<F>* kept, bool relu, const Stored<F>* w, const Stored<F>* b, Stored<F>* y,
+             Stored<F>* slopes, int code, Stored<F> parameter, bool spread, int N, int H, int W, int C, int P, int Q,
+             int O, int KH, int KW, int SH, int SW, int DH, int DW, int top, int left, int groups) {
+  using T = Stored<F>;
   constexpr int BM = 512 / sizeof(T), TM = BM * BN < 4096 ? 4 : BM * BN / 1024, DEPTH = 64 / sizeof(T);
   const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
   const Part part(s, spread, blockIdx.y);
   const int across = (part.outs + BN - 1) / BN, m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;
   if (m0 >= part.pixels) return;
 
-  using Tile = Product<T, BM, BN, TM, DEPTH>;
-  Tile tile;
+  __shared__ Room<F, BM, BN, DEPTH> room;
+  Product<F, BM, BN, TM, DEPTH> tile;
   const Image<T> image(x, GRADIENT ? kept : nullptr, relu, part.ins);
   const Window<T> window(image, s, part, spread, m0 + Loader<T, BM, DEPTH, true>::place());
   const Weights<T, GRADIENT> weights(w, s, part, spread, n0 + Loader<T, BN, DEPTH, GRADIENT>::place());
-  tile.template run<true, GRADIENT>(window, weights, 0, part.products());
+  multiply<true, GRADIENT>(tile, room, window, weights, 0, part.products());
 
-  const int n = n0 + Tile::column(), channels = part.outs * groups;
-  if (Tile::slice() || n >= part.outs) return;
-  const long long first = part.group * part.outs + n;
-  T bias[4] = {};
-#pragma unroll
-  for (int j = 0; j < 4; ++j)
-    if (!GRADIENT && b && n + j < part.outs) bias[j] = b[first + j];
-#pragma unroll 1
-  for (int i = 0; i < TM; ++i) {  // not unrolled: a copy of every activation in every place would be long
-    const int m = m0 + Tile::row() + i;
-    if (m >= part.pixels) break;
-    T z[4];
-#pragma unroll
-    for (int c = 0; c < TM * 4; ++c)
-      if (c / 4 == i) z[c % 4] = tile.sums[c / 4][c % 4] + bias[c % 4];
+  const int channels = part.outs * groups;
+  tile.finish(room, [&](int row, int column, const Pack<T>& sums) {
+    const int m = m0 + row, n = n0 + column;
+    if (m >= part.pixels || n >= part.outs) return;
+    const long long first = part.group * part.outs + n;
     const long long at = (long long)Pixel(part, m).written(part, s, spread) * channels + first;
     Pack<T> out, slope;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      out.v[j] = GRADIENT ? z[j] : activate(code, parameter, z[j]);
-      if (!GRADIENT && slopes) slope.v[j] = activate_back(code, parameter, reads_x(code) ? z[j] : out.v[j], T(1));
+      const T z = sums.v[j] + (!GRADIENT && b && n + j < part.outs ? b[first + j] : T(0));
+      out.v[j] = GRADIENT ? z : activate(code, parameter, z);
+      if (!GRADIENT && slopes) slope.v[j] = activate_back(code, parameter, reads_x(code) ? z : out.v[j], T(1));
     }
     write(out, y + at, part.outs - n, part.outs);
     if (!GRADIENT && slopes) write(slope, slopes + at, part.outs - n, part.outs);
-  }
+  });
 }

@@ -58,37 +58,34 @@ struct Channels {
 };
 
 // parts[part] = the rows of dw, and of db where there is one row more, from this part's share of the pixels.
-template <typename T, int BM>
+template <typename F, int BM>
 __global__ void __launch_bounds__(256, 2)
-    products(const T* large, const T* kept_large, const T* small, const T* kept_small, bool relu, bool turned, int rows,
-             int share, long long length, T* parts, int N, int H, int W, int C, int P, int Q, int O, int KH, int KW,
-             int SH, int SW, int DH, int DW, int top, int left, int groups) {
+    products(const Stored<F>* large, const Stored<F>* kept_large, const Stored<F>* small, const Stored<F>* kept_small,
+             bool relu, bool turned, int rows, int share, long long length, Stored<F>* parts, int N, int H, int W, int C,
+             int P, int Q, int O, int KH, int KW, int SH, int SW, int DH, int DW, int top, int left, int groups) {
+  using T = Stored<F>;
   constexpr int BN = BM == 64 ? 64 : 32, TM = BM == 64 ? 32 / sizeof(T) : 4, DEPTH = (BM == 64 ? 64 : 256) / sizeof(T);
   const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
   const int across = (s.small() + BN - 1) / BN, group = blockIdx.z;
   const int m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;
   const int begin = blockIdx.y * share, end = min(begin + share, N * P * Q);
 
-  using Tile = Product<T, BM, BN, TM, DEPTH>;
-  Tile tile;
+  __shared__ Room<F, BM, BN, DEPTH> room;
+  Product<F, BM, BN, TM, DEPTH> tile;
   const Image<T> first(large, kept_large, relu, s.large()), second(small, kept_small, relu, s.small());
   const Taps<T> taps(first, s, group, m0 + Loader<T, BM, DEPTH, false>::place(), rows, end);
   const Channels<T> channels(second, s, group, n0 + Loader<T, BN, DEPTH, false>::place(), end);
-  tile.template run<false, false>(taps, channels, begin, end);
+  multiply<false, false>(tile, room, taps, channels, begin, end);
 
-  const int n = n0 + Tile::column();
-  if (Tile::slice() || n >= s.small()) return;
   parts += blockIdx.y * length;
-#pragma unroll
-  for (int i = 0; i < TM; ++i) {
-    const int m = m0 + Tile::row() + i, tap = m / s.large(), l = m % s.large();
-    if (m >= rows) break;
-    const Pack<T> p = {tile.sums[i][0], tile.sums[i][1], tile.sums[i][2], tile.sums[i][3]};
+  tile.finish(room, [&](int row, int column, const Pack<T>& p) {
+    const int m = m0 + row, n = n0 + column, tap = m / s.large(), l = m % s.large();
+    if (m >= rows || n >= s.small()) return;
     if (!turned) write(p, parts + s.weight(false, tap, l, group * s.small() + n), s.small() - n, s.small());
 #pragma unroll
     for (int j = 0; j < 4; ++j)
       if (turned && n + j < s.small()) parts[s.weight(true, tap, l, group * s.small() + n + j)] = p.v[j];
-  }
+  });
 }
 
 // dw and db (null: not wanted), one after the other in each of the parts; `lanes` threads share the sum of an element.

@@ -22,13 +22,15 @@ struct Finish {
 };
 
 // b: null for none; z: null where backward does not read it; sums: scratch, where K has parts.
-template <typename T, int SIDE>
+template <typename F, int SIDE>
 __global__ void __launch_bounds__(256, 2)
-    forward(const T* x, const T* w, const T* b, T* z, T* y, T* sums, int code, T p, int N, int I, int O, int parts) {
-  __shared__ Stage<T, SIDE> stage;
+    forward(const Stored<F>* x, const Stored<F>* w, const Stored<F>* b, Stored<F>* z, Stored<F>* y, Stored<F>* sums,
+            int code, Stored<F> p, int N, int I, int O, int parts) {
+  using T = Stored<F>;
+  __shared__ Stage<F, SIDE> stage;
   const Operand<Plain<T>> rows{{x}, I, 1, N}, columns{{w}, 1, O, O};
   const Finish<T> finish{b, z, y, code, p};
-  tile_of_product<Fma<T, SIDE>>(stage, blockIdx.x, rows, columns, {I, parts}, [=](int part, int n, int o, T sum) {
+  tile_of_product<F, SIDE>(stage, blockIdx.x, rows, columns, {I, parts}, [=](int part, int n, int o, T sum) {
     if (parts == 1) finish((long long)n * O + o, o, sum);
     else sums[((long long)part * N + n) * O + o] = sum;
   });
@@ -51,22 +53,24 @@ struct Slope {
 };
 
 // The first x_blocks make dx; of dw, the first `rows` and, in db, the sums of dz, where it is not null.
-template <typename T, int SIDE>
+template <typename F, int SIDE>
 __global__ void __launch_bounds__(256, 2)
-    backward(const T* dy, const T* kept, int code, T p, const T* x, const T* w, T* dx, T* dw, T* db, int N, int I, int O,
-             int rows, int x_blocks, int x_parts, int w_parts) {
-  __shared__ Stage<T, SIDE> stage;
+    backward(const Stored<F>* dy, const Stored<F>* kept, int code, Stored<F> p, const Stored<F>* x, const Stored<F>* w,
+             Stored<F>* dx, Stored<F>* dw, Stored<F>* db, int N, int I, int O, int rows, int x_blocks, int x_parts,
+             int w_parts) {
+  using T = Stored<F>;
+  __shared__ Stage<F, SIDE> stage;
   const Slope<T> dz{dy, kept, code, p};
   if (blockIdx.x < x_blocks) {
     const Operand<Slope<T>> a{dz, O, 1, N};
     const Operand<Plain<T>> b{{w}, O, 1, I};
-    tile_of_product<Fma<T, SIDE>>(stage, blockIdx.x, a, b, {O, x_parts}, [=](int part, int n, int i, T sum) {
+    tile_of_product<F, SIDE>(stage, blockIdx.x, a, b, {O, x_parts}, [=](int part, int n, int i, T sum) {
       dx[((long long)part * N + n) * I + i] = sum;
     });
   } else {
     const Operand<Plain<T>> a{{x}, 1, I, rows, db != nullptr};
     const Operand<Slope<T>> b{dz, 1, O, O};
-    tile_of_product<Fma<T, SIDE>>(stage, blockIdx.x - x_blocks, a, b, {N, w_parts}, [=](int part, int i, int o, T sum) {
+    tile_of_product<F, SIDE>(stage, blockIdx.x - x_blocks, a, b, {N, w_parts}, [=](int part, int i, int o, T sum) {
       if (i == rows) db[(long long)part * O + o] = sum;
       else dw[((long long)part * rows + i) * O + o] = sum;
     });

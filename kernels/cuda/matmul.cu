@@ -6,18 +6,19 @@
 #include "gemm.cuh"
 
 // Products (i, j) for i < batches / inner, j < inner, each a sum of `summed` products; A and B begin at a + i a0 + j a1.
-template <typename T, int SIDE>
+template <typename F, int SIDE>
 __global__ void __launch_bounds__(256, 2)
-    product(const T* a, long long a_row, long long a_k, const T* b, long long b_column, long long b_k, T* out, int M,
-            int N, int K, int inner, long long a0, long long a1, long long b0, long long b1, int summed,
-            long long a_step, long long b_step, int parts, int tiles) {
-  __shared__ Stage<T, SIDE> stage;
+    product(const Stored<F>* a, long long a_row, long long a_k, const Stored<F>* b, long long b_column, long long b_k,
+            Stored<F>* out, int M, int N, int K, int inner, long long a0, long long a1, long long b0, long long b1,
+            int summed, long long a_step, long long b_step, int parts, int tiles) {
+  using T = Stored<F>;
+  __shared__ Stage<F, SIDE> stage;
   const int batch = blockIdx.x / tiles;
   a += batch / inner * a0 + batch % inner * a1;
   b += batch / inner * b0 + batch % inner * b1;
   const Operand<Plain<T>> rows{{a}, a_row, a_k, M}, columns{{b}, b_column, b_k, N};
   const Depth depth{K, parts, summed, a_step, b_step};
-  tile_of_product<Fma<T, SIDE>>(stage, blockIdx.x % tiles, rows, columns, depth, [=](int part, int m, int n, T sum) {
+  tile_of_product<F, SIDE>(stage, blockIdx.x % tiles, rows, columns, depth, [=](int part, int m, int n, T sum) {
     out[(((long long)batch * parts + part) * M + m) * N + n] = sum;
   });
 }

@@ -8,27 +8,27 @@
 //
 // A step reads the recurrent weights, 4 G H^2 bytes in float32, once for every 16 sequences, from L2 where they fit; it
 // is bound by that and by its latency. The products over all steps are bound by multiply-adds.
+#include "gemm.cuh"
 #include "gru.cuh"
 #include "lstm.cuh"
 #include "recurrent.cuh"
 #include "rnn.cuh"
 
 // lengths: null, or of any integer type; they go to `inside` within 0..steps.
-template <typename T, typename L>
-__global__ void __launch_bounds__(256, 2) inputs(const T* x, const T* w, const T* b, const L* lengths, int* inside, T* z,
-                                                 int N, int steps, int I, int columns) {
+template <typename F, typename L>
+__global__ void __launch_bounds__(256, 2)
+    inputs(const Stored<F>* x, const Stored<F>* w, const Stored<F>* b, const L* lengths, int* inside, Stored<F>* z, int N,
+           int steps, int I, int columns) {
+  __shared__ Stage<F, TILE> stage;
   if (lengths && blockIdx.x == 0 && blockIdx.y == 0)
     for (int n = threadIdx.x; n < N; n += 256) {
       const long long length = lengths[n];
       inside[n] = int(length < 0 ? 0 : length < steps ? length : steps);
     }
-  const int rows = N * steps, m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE;
-  T sums[4][4] = {};
-  tile_product<true, false>(
-      m0, n0, 0, I, [=](int row, int k) { return row < rows ? x[(long long)row * I + k] : T(0); },
-      [=](int column, int k) { return column < columns ? w[(long long)k * columns + column] : T(0); }, sums);
-  tile_each(m0, n0, sums, [=](int row, int column, T sum) {
-    if (row < rows && column < columns) z[(long long)row * columns + column] = sum + b[column];
+  const Operand<Plain<Stored<F>>> left{{x}, I, 1, N * steps}, right{{w}, 1, columns, columns};
+  const int block = blockIdx.x * gridDim.y + blockIdx.y;
+  tile_of_product<F, TILE>(stage, block, left, right, {I}, [=](int, int row, int column, Stored<F> sum) {
+    z[(long long)row * columns + column] = sum + b[column];
   });
 }
 
@@ -54,15 +54,14 @@ __global__ void __launch_bounds__(256, 2)
                                     room->v + DEPTH * ROWS);
 }
 
-template <typename T>
-__global__ void __launch_bounds__(256, 2) inputs_back(const T* dz, const T* w, T* dx, int rows, int I, int columns) {
-  const int m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE;
-  T sums[4][4] = {};
-  tile_product<true, true>(
-      m0, n0, 0, columns, [=](int row, int k) { return row < rows ? dz[(long long)row * columns + k] : T(0); },
-      [=](int i, int k) { return i < I ? w[(long long)i * columns + k] : T(0); }, sums);
-  tile_each(m0, n0, sums, [=](int row, int i, T sum) {
-    if (row < rows && i < I) dx[(long long)row * I + i] = sum;
+template <typename F>
+__global__ void __launch_bounds__(256, 2)
+    inputs_back(const Stored<F>* dz, const Stored<F>* w, Stored<F>* dx, int rows, int I, int columns) {
+  __shared__ Stage<F, TILE> stage;
+  const Operand<Plain<Stored<F>>> left{{dz}, columns, 1, rows}, right{{w}, columns, 1, I};
+  const int block = blockIdx.x * gridDim.y + blockIdx.y;
+  tile_of_product<F, TILE>(stage, block, left, right, {columns}, [=](int, int row, int i, Stored<F> sum) {
+    dx[(long long)row * I + i] = sum;
   });
 }
 

@@ -3,9 +3,10 @@
 // Two buffers of DEPTH products each: while one is multiplied, the next one is on its way from memory into registers,
 // and one barrier a step is enough. A thread adds up TM x 4 sums; from shared memory it reads TM + 4 numbers for them.
 // Where a tile has work for fewer than 256 threads they form slices that share the DEPTH, and add up in the end.
-// Sums are added in an order that depends on sizes only.
+// Sums are added in an order that depends on sizes only. What multiplies is one class by format: on CUDA cores, or on
+// tensor cores (mma.cuh), where sums come back through shared memory, four neighbours at a time.
 #pragma once
-#include "common.cuh"
+#include "mma.cuh"
 
 constexpr int THREADS = 256;
 
@@ -33,40 +34,62 @@ struct Loader {
     for (int j = 0; j < EACH; ++j)
       if (mine(j)) held[j] = source(k + depth(j));
   }
-  __device__ void store(T (*to)[LENGTH]) const {
+  template <typename F, int MORE>
+  __device__ void store(Plane<F, DEPTH, LENGTH, MORE>& to) const {
 #pragma unroll
     for (int j = 0; j < EACH; ++j) {
       if (!mine(j)) continue;
-      if constexpr (ALONG_DEPTH) {
+      if constexpr (ALONG_DEPTH || Format<F>::TENSOR) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) to[depth(j) + i][place()] = held[j].v[i];
+        for (int i = 0; i < 4; ++i) to.put(depth(j) + ALONG_DEPTH * i, place() + !ALONG_DEPTH * i, held[j].v[i]);
       } else {
-        *reinterpret_cast<Pack<T>*>(&to[depth(j)][place()]) = held[j];
+        *reinterpret_cast<Pack<T>*>(&to.at[depth(j)][place()]) = held[j];
       }
     }
   }
 };
 
-// sums[i][j] of row() + i and column() + j of the tile.
-template <typename T, int M, int N, int TM, int DEPTH>
+// Two steps of both operands.
+template <typename F, int M, int N, int DEPTH>
+struct Room {
+  static constexpr int MORE = Format<F>::TENSOR ? 8 : 0;
+  Plane<F, DEPTH, M, MORE> left[2];
+  Plane<F, DEPTH, N, MORE> right[2];
+};
+
+// The products from begin to end, by sources that give packs of zeros beyond the end.
+template <bool A_ALONG_DEPTH, bool B_ALONG_DEPTH, typename Tile, typename F, int M, int N, int DEPTH, typename A, typename B>
+__device__ void multiply(Tile& tile, Room<F, M, N, DEPTH>& room, const A& a, const B& b, int begin, int end) {
+  Loader<Stored<F>, M, DEPTH, A_ALONG_DEPTH> of_a;
+  Loader<Stored<F>, N, DEPTH, B_ALONG_DEPTH> of_b;
+  int now = 0;
+  for (int k = begin; k - DEPTH < end; k += DEPTH, now ^= 1) {
+    if (k < end) of_a.fetch(a, k), of_b.fetch(b, k);
+    if (k > begin) tile.add(room.left[now ^ 1], room.right[now ^ 1]);
+    if (k < end) of_a.store(room.left[now]), of_b.store(room.right[now]);
+    __syncthreads();
+  }
+}
+
+// On CUDA cores: sums[i][j] of row() + i and column() + j of the tile, TM x 4 of a thread. On tensor cores TM is not asked.
+template <typename F, int M, int N, int TM, int DEPTH, bool = Format<F>::TENSOR>
 struct Product {
   static constexpr int ACROSS = N / 4, TEAM = ACROSS * (M / TM), SLICES = THREADS / TEAM;
   static_assert(TM % 4 == 0 && TEAM * SLICES == THREADS && DEPTH % SLICES == 0, "sizes that do not fit");
-  T sums[TM][4];
+  F sums[TM][4] = {};
 
   static __device__ int slice() { return threadIdx.x / TEAM; }
   static __device__ int row() { return threadIdx.x % TEAM / ACROSS * TM; }
   static __device__ int column() { return threadIdx.x % ACROSS * 4; }
 
-  // The one place that multiplies: tensor cores would do it here.
-  __device__ void multiply(const T (*a)[M], const T (*b)[N]) {
+  __device__ void add(const Plane<F, DEPTH, M, 0>& a, const Plane<F, DEPTH, N, 0>& b) {
 #pragma unroll 4
     for (int step = 0; step < DEPTH / SLICES; ++step) {
       const int k = step * SLICES + slice();
-      const Pack<T> right = *reinterpret_cast<const Pack<T>*>(&b[k][column()]);
+      const Pack<F> right = *reinterpret_cast<const Pack<F>*>(&b.at[k][column()]);
 #pragma unroll
       for (int i = 0; i < TM; i += 4) {
-        const Pack<T> left = *reinterpret_cast<const Pack<T>*>(&a[k][row() + i]);
+        const Pack<F> left = *reinterpret_cast<const Pack<F>*>(&a.at[k][row() + i]);
 #pragma unroll
         for (int r = 0; r < 4; ++r)
 #pragma unroll
@@ -75,30 +98,8 @@ struct Product {
     }
   }
 
-  // The products from begin to end, by sources that give packs of zeros beyond the end; the sums are slice 0's.
-  template <bool A_ALONG_DEPTH, bool B_ALONG_DEPTH, typename A, typename B>
-  __device__ void run(const A& a, const B& b, int begin, int end) {
-    alignas(16) __shared__ T left[2][DEPTH][M];
-    alignas(16) __shared__ T right[2][DEPTH][N];
-    Loader<T, M, DEPTH, A_ALONG_DEPTH> of_a;
-    Loader<T, N, DEPTH, B_ALONG_DEPTH> of_b;
-#pragma unroll
-    for (int n = 0; n < TM * 4; ++n) sums[n / 4][n % 4] = T(0);
-    int now = 0;
-    for (int k = begin; k - DEPTH < end; k += DEPTH, now ^= 1) {
-      if (k < end) of_a.fetch(a, k), of_b.fetch(b, k);
-      if (k > begin) multiply(left[now ^ 1], right[now ^ 1]);
-      if (k < end) of_a.store(left[now]), of_b.store(right[now]);
-      __syncthreads();
-    }
-    if constexpr (SLICES > 1) {
-      static_assert(sizeof left >= sizeof(Pack<T>) * THREADS, "no room to add up in");
-      add_up(reinterpret_cast<Pack<T>*>(left));
-    }
-  }
-
   // What the slices have, a row of sums at a time, into those of slice 0.
-  __device__ void add_up(Pack<T>* room) {
+  __device__ void add_up(Pack<F>* room) {
 #pragma unroll
     for (int i = 0; i < TM; ++i) {
 #pragma unroll
@@ -108,6 +109,52 @@ struct Product {
 #pragma unroll
         for (int j = 0; j < 4; ++j) sums[i][j] += room[other * TEAM + threadIdx.x].v[j];
       __syncthreads();
+    }
+  }
+
+  // f(row, column, sums) for four neighbours of a row each.
+  template <typename Do>
+  __device__ void finish(Room<F, M, N, DEPTH>& room, Do f) {
+    if constexpr (SLICES > 1) {
+      static_assert(sizeof room.left >= sizeof(Pack<F>) * THREADS, "no room to add up in");
+      add_up(reinterpret_cast<Pack<F>*>(&room));
+    }
+    if (slice()) return;
+#pragma unroll 1
+    for (int i = 0; i < TM; ++i) {  // not unrolled: a copy of f in every place would be long
+      Pack<F> p;
+#pragma unroll
+      for (int c = 0; c < TM * 4; ++c)
+        if (c / 4 == i) p.v[c % 4] = sums[c / 4][c % 4];
+      f(row() + i, column(), p);
+    }
+  }
+};
+
+constexpr int slices_of(int M, int N) { return M * N < 1024 ? 4 : 1; }  // of warps: small tiles have work for two
+template <typename F, int M, int N, int TM, int DEPTH>
+struct Product<F, M, N, TM, DEPTH, true> : Warps<F, M, N, DEPTH, slices_of(M, N)> {
+  using Base = Warps<F, M, N, DEPTH, slices_of(M, N)>;
+
+  template <typename Do>
+  __device__ void finish(Room<F, M, N, DEPTH>& room, Do f) {
+    constexpr int SLICES = slices_of(M, N), PACKS = Base::LEFT * N / 4;
+    static_assert(sizeof room >= sizeof(Pack<float>) * SLICES * PACKS, "no room for the sums");
+    const Pack<float>* parts = reinterpret_cast<const Pack<float>*>(&room);
+#pragma unroll 1
+    for (int round = 0; round < Base::ROUNDS; ++round) {
+      __syncthreads();  // everyone has read what was here
+      Base::leave(round, reinterpret_cast<float*>(&room));
+      __syncthreads();
+#pragma unroll 1
+      for (int i = threadIdx.x; i < PACKS; i += THREADS) {
+        Pack<float> p = parts[i];
+#pragma unroll
+        for (int s = 1; s < SLICES; ++s)
+#pragma unroll
+          for (int j = 0; j < 4; ++j) p.v[j] += parts[s * PACKS + i].v[j];
+        f(Base::place(i / (N / 4), round), i % (N / 4) * 4, p);
+      }
     }
   }
 };

@@ -26,7 +26,7 @@ failure: dict[str, Exception] = {}
 gpus = 2
 current = streams.gpus
 
-attributes = {16: 2, 97: 227 << 10}
+attributes = {16: 2, 75: 8, 76: 0, 97: 227 << 10}
 """Two multiprocessors only: what wants more blocks at a time than that takes its other way."""
 
 
@@ -143,5 +143,7 @@ runtime = types.SimpleNamespace(
     getDevice=lambda: current[-1],
     cudaDevAttrMultiProcessorCount=16,
     cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+    cudaDevAttrComputeCapabilityMajor=75,
+    cudaDevAttrComputeCapabilityMinor=76,
     deviceGetAttribute=lambda attribute, device: attributes[attribute],
 )

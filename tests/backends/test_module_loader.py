@@ -148,6 +148,10 @@ def test_signatures():
     text = (SOURCES / "scale.cu").read_text()
     rows = [(p.name, p.dtype.str[1:], p.pointer) for p in signature.parameters(text, "scale<double, 64>")]
     assert rows == [("x", "f8", True), ("y", "f8", True), ("a", "f8", False), ("n", "i8", False)]
+    formats = "template <typename F> __global__ void product(const Stored<F>* x, Stored<F> p) {}"
+    for form, dtype in (("Bf16", "f4"), ("double", "f8")):
+        kinds = [(p.dtype.str[1:], p.pointer) for p in signature.parameters(formats, f"product<{form}>")]
+        assert kinds == [(dtype, True), (dtype, False)]
     rows = [(p.name, p.dtype.str[1:], p.pointer) for p in signature.parameters(text, "mark")]
     expected = [("flags", "u1", True), ("count", "u4", False), ("on", "b1", False)]
     assert rows == [*expected, ("weight", "f8", False), ("shift", "i4", False)]

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from xpnn import optim
+from xpnn.core import tape
 from xpnn.data import digits, write_idx
 from xpnn.train.progress import Progress
 
@@ -35,6 +36,14 @@ def test_digits_are_learnt_and_everything_is_saved(xpnn, tmp_path):
     assert sorted(os.listdir()) == ["curve.png", "log.csv", "m.safetensors"]
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert len(Path("log.csv").read_text().splitlines()) == 21
+
+
+def test_the_precision_is_that_of_the_training_and_of_nothing_else(xpnn, monkeypatch):
+    seen, current = set(), tape.current_precision
+    monkeypatch.setattr(tape, "current_precision", lambda: seen.add(current()) or current())
+    xpnn(*BRIEF, "--backend", "numpy", "--precision", "bf16")
+    assert seen == {"bf16"}
+    assert current() == "fast"
 
 
 def test_without_mnist_a_line_says_so_and_the_digits_are_taken():
@@ -189,6 +198,7 @@ def test_a_name_with_epochs_keeps_them_all(xpnn):
 
 UNKNOWN = [
     (("digist",), "Did you mean 'digits'?"),
+    (("digits", "--precision", "half"), "precision 'half' is unknown; expected one of fast, exact, tf32, bf16, fp16"),
     (("digits", "--optimizer", "adamm"), "optimizer 'adamm' is unknown; expected one of sgd, "),
     (("digits", "--activation", "rellu"), "Did you mean 'relu'?"),
     (("digits", "--loss", "hubber"), "Did you mean 'huber'?"),

@@ -35,7 +35,7 @@ def missing() -> str | None:
 def _fixed() -> bytes:
     """What every library depends on: this header, the compiler, the options."""
     version = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
-    headers = [path.read_bytes() for path in sorted(HERE.rglob("*.h"))]
+    headers = [path.read_bytes() for end in ("*.h", "*.cuh") for path in sorted(HERE.rglob(end))]
     return b"\0".join([version, *headers, " ".join((*OPTIONS, *(SANITIZE if SANITIZED else ()))).encode()])
 
 

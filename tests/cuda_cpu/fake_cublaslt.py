@@ -23,8 +23,23 @@ MatmulDescAttribute = IntEnum("MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4, 
 MatrixLayoutAttribute = IntEnum("MatrixLayoutAttribute", {"BATCH_COUNT": 5, "STRIDED_BATCH_OFFSET": 6})
 _ALIGNMENTS = {f"MIN_ALIGNMENT_{name}_BYTES": 5 + i for i, name in enumerate("ABCD")}
 MatmulPreferenceAttribute = IntEnum("MatmulPreferenceAttribute", {"MAX_WORKSPACE_BYTES": 1, **_ALIGNMENTS})
-ComputeType = IntEnum("ComputeType", {"COMPUTE_32F": 68})
+ROUNDED = {"COMPUTE_32F_FAST_16F": 74, "COMPUTE_32F_FAST_16BF": 75, "COMPUTE_32F_FAST_TF32": 77}
+ComputeType = IntEnum("ComputeType", {"COMPUTE_32F": 68, **ROUNDED})
 CudaDataType = IntEnum("CudaDataType", {"CUDA_R_32F": 0})
+
+
+def _bits(n):
+    """Rounds to so many significant bits, in float64."""
+
+    def to_nearest(x):
+        fraction, exponent = np.frexp(x.astype("f8"))
+        return np.ldexp(np.rint(np.ldexp(fraction, n)), exponent - n)
+
+    return to_nearest
+
+
+ROUND = {"COMPUTE_32F": lambda x: x.astype("f8"), "COMPUTE_32F_FAST_TF32": _bits(11), "COMPUTE_32F_FAST_16BF": _bits(8)}
+ROUND["COMPUTE_32F_FAST_16F"] = lambda x: x.astype("f2").astype("f8")
 matmul_heuristic_result_dtype = np.dtype([("algo", "<u8", (8,)), ("workspace_size", "<u8"), ("reserved", "<i4", (6,))])
 
 DTYPES = {
@@ -40,14 +55,15 @@ def need(condition, text):
 
 
 class Lt:
-    """The module, for one test. asked: how often for an algorithm; made: the epilogues of the products made."""
+    """The module, for one test. asked: how often for an algorithm; made: the epilogues of the products made, computed:
+    their arithmetic."""
 
     Epilogue, matmul_heuristic_result_dtype = Epilogue, matmul_heuristic_result_dtype
     MatmulDescAttribute, MatrixLayoutAttribute = MatmulDescAttribute, MatrixLayoutAttribute
     MatmulPreferenceAttribute = MatmulPreferenceAttribute
 
     def __init__(self, cuda):
-        self.cuda, self.asked, self.made = cuda, 0, []
+        self.cuda, self.asked, self.made, self.computed = cuda, 0, [], []
         self._numbers, self._things = itertools.count(0x1000), {}
         self._problems = []
         for kind, attributes in (
@@ -74,8 +90,8 @@ class Lt:
         return self._new("handle")
 
     def matmul_desc_create(self, compute, scale):
-        need((compute, scale) == (ComputeType.COMPUTE_32F, CudaDataType.CUDA_R_32F), "float32 only")
-        return self._new("matmul_desc", TRANSA=0, TRANSB=0, EPILOGUE=1, BIAS_POINTER=0)
+        need(compute in set(ComputeType) and scale == CudaDataType.CUDA_R_32F, "float32 only, rounded or not")
+        return self._new("matmul_desc", compute=ComputeType(compute), TRANSA=0, TRANSB=0, EPILOGUE=1, BIAS_POINTER=0)
 
     def matrix_layout_create(self, dtype, rows, columns, leading):
         need(dtype == CudaDataType.CUDA_R_32F and leading >= rows > 0 and columns > 0, f"{rows} rows, {leading} apart")
@@ -127,7 +143,7 @@ class Lt:
             need(address % getattr(told, f"MIN_ALIGNMENT_{name}_BYTES") == 0, f"{name} is not aligned as promised")
         desc, one, zero = self._things[desc], *[ctypes.c_float.from_address(x).value for x in (alpha, beta)]
         need((one, zero) == (1, 0), "alpha and beta")
-        x, y = (self._read(p, self._things[of]).astype("f8") for p, of in ((a, of_a), (b, of_b)))
+        x, y = (ROUND[desc.compute.name](self._read(p, self._things[of])) for p, of in ((a, of_a), (b, of_b)))
         x, y = x.swapaxes(1, 2) if desc.TRANSA else x, y.swapaxes(1, 2) if desc.TRANSB else y
         out = x @ y
         if desc.EPILOGUE != Epilogue.DEFAULT:
@@ -141,6 +157,7 @@ class Lt:
                 bias[...] = x.sum(2)[..., None]
         self._read(d, self._things[of_d])[...] = out
         self.made.append(Epilogue(desc.EPILOGUE).name)
+        self.computed.append(desc.compute.name)
 
     def _read(self, address, layout):
         """(batch, rows, columns) of the array that begins here."""

@@ -6,8 +6,8 @@ namespace cuda_cpu {
 struct Launch { unsigned grid[3], block[3], shared_bytes, order, cooperative; };
 enum Order : unsigned { FORWARD, BACKWARD, SHUFFLED };
 enum State : unsigned char { READY, AT_BLOCK, AT_WARP, AT_GRID, DONE };
-enum What : unsigned char { SYNC, SHUFFLE, BALLOT };
-static const char* const NAMES[] = {"__syncwarp", "a shuffle", "a vote"};
+enum What : unsigned char { SYNC, SHUFFLE, BALLOT, TOGETHER };
+static const char* const NAMES[] = {"__syncwarp", "a shuffle", "a vote", "an instruction of the warp"};
 
 struct Fiber {
   void* stack_pointer;
@@ -117,7 +117,8 @@ static Fiber* warp_of(const Fiber& f, unsigned& lanes, unsigned& lane) {
 }
 
 // Together with the other lanes of the mask: the last to come gives all of them their values.
-static uint64_t meet(What what, unsigned mask, uint64_t value, int source, int line) {
+static uint64_t meet(What what, unsigned mask, uint64_t value, int source, int line,
+                     void (*f)(const uint64_t*) = nullptr) {
   unsigned lanes, lane, votes = 0;
   Fiber* warp = warp_of(*current, lanes, lane);
   Fiber& me = *current;
@@ -145,8 +146,9 @@ static uint64_t meet(What what, unsigned mask, uint64_t value, int source, int l
         report("%s and reads lane %d, which takes no part", where(warp[i]), from);
         leave();
       }
-      results[i] = what == BALLOT ? votes : what == SHUFFLE ? warp[from].value : 0;
+      results[i] = what == BALLOT ? votes : what == SHUFFLE ? warp[from].value : warp[i].value;
     }
+    if (f) f(results);
     for (unsigned i = 0; i < lanes; ++i)
       if (mask >> i & 1) warp[i].value = results[i], warp[i].state = READY;
   }
@@ -161,6 +163,11 @@ static T shuffle(unsigned mask, T value, int source, int line) {
   bits = meet(SHUFFLE, mask, bits, source, line);
   memcpy(&value, &bits, sizeof(T));
   return value;
+}
+
+// What all 32 lanes do as one: f gets what each of them brings, from the last to come.
+static void together(void (*f)(const uint64_t*), const void* mine, int line) {
+  meet(TOGETHER, ~0u, reinterpret_cast<uint64_t>(mine), 0, line, f);
 }
 
 static int lane_of_current() {

@@ -53,6 +53,16 @@ def test_layers(lt, bias, activation):
     assert set(lt.made) == ({"BIAS", "BGRADA", "DEFAULT"} if bias else {"DEFAULT"})
 
 
+@pytest.mark.parametrize(("precision", "name"), [("exact", ""), ("tf32", "TF32"), ("bf16", "16BF"), ("fp16", "16F")])
+def test_the_library_is_told_the_precision(lt, precision, name):
+    wanted = f"COMPUTE_32F_FAST_{name}" if name else "COMPUTE_32F"
+    parity("dense", "float32", (4, 7), (7, 5), (5,), activation="tanh", precision=precision)
+    assert set(lt.computed) == {wanted}
+    lt.computed.clear()
+    parity("matmul", "float32", (4, 7), (7, 5), precision=precision)
+    assert set(lt.computed) == {wanted}
+
+
 def test_float64_is_left_to_the_tiles(lt):
     parity("matmul", "float64", (3, 4), (4, 5))
     assert not lt.made
@@ -76,7 +86,7 @@ def test_without_the_library_all_are(cupy):
 
 def product_of(cupy, M=3, K=4, N=5, start=0):
     a, b, out = (cupy.ones(n + start, np.float32)[start:] for n in (M * K, K * N, M * N))
-    return gemm.Product(M, N, K, (K, 1), (1, N), np.dtype("float32")), a, b, out
+    return gemm.Product(M, N, K, (K, 1), (1, N), np.dtype("float32")), "exact", a, b, out
 
 
 def test_an_algorithm_is_asked_for_once_for_each_kind(lt, cupy):
@@ -92,8 +102,8 @@ def test_addresses_are_as_aligned_as_promised(lt, cupy):
     """Views into an arena may begin anywhere."""
     with cupy.cuda.Device(1):
         for start in (0, 1, 2, 3):
-            product, a, b, out = product_of(cupy, start=start)
-            blas.Call(product, a, b, out)()
+            *product, out = product_of(cupy, start=start)
+            blas.Call(*product, out)()
             assert (out.get() == 4).all()
 
 
@@ -156,4 +166,6 @@ def test_the_stand_in_has_the_names_and_types_of_the_library():
             assert getattr(real, dtype_of)(attribute) == getattr(fake, dtype_of)(attribute)
         assert hasattr(real, f"{kind}_set_attribute")
     assert all(real.Epilogue[epilogue.name] == epilogue for epilogue in fake_cublaslt.Epilogue)
+    compute = pytest.importorskip("nvmath.bindings.cublas").ComputeType
+    assert all(compute[one.name] == one for one in fake_cublaslt.ComputeType)
     assert real.matmul_heuristic_result_dtype["algo"].itemsize == 64

@@ -3,8 +3,6 @@ to turn red: by another number than the oracle's, by an error of the launch, or 
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -16,20 +14,6 @@ from xpnn.core.op import Arg, Case
 from xpnn.errors import DTypeError
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
-
-
-@pytest.fixture
-def broken(tmp_path):
-    """broken(file, old, new) is a folder with the sources, one place of one file changed."""
-
-    def change(file, old, new):
-        folder = shutil.copytree(module.folder(), tmp_path / "cuda")
-        text = (folder / file).read_text()
-        assert old in text
-        (folder / file).write_text(text.replace(old, new, 1))
-        return folder
-
-    return change
 
 
 # A barrier ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 
 from cuda_cpu import build, conformance
 from xpnn.backends.cupy import dense, gemm, matmul, module
+from xpnn.backends.cupy.signature import DTYPES
 from xpnn.core.op import Arg, Case, Spec
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
@@ -72,7 +73,7 @@ class TestParity:
         layer(x, O, activation, dtype)
 
 
-@pytest.mark.parametrize(("dtype", "sides"), list(zip(map(np.dtype, ("float32", "float64")), gemm.TILES, strict=True)))
+@pytest.mark.parametrize(("dtype", "sides"), [(np.dtype(DTYPES[name]), gemm.TILES[name]) for name in module.REAL])
 class TestCoverage:
     """Are all ways among the cases above?"""
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from cuda_gate import nvrtc  # noqa: E402
 from cuda_gate.nvrtc import Use  # noqa: E402
-from xpnn.backends.cupy import module  # noqa: E402
+from xpnn.backends.cupy import formats, module  # noqa: E402
 from xpnn.backends.cupy.module import Source  # noqa: E402
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
@@ -32,19 +32,26 @@ MOST = 128
 Table = dict[tuple[str, str], dict[str, Use]]
 
 
+def expected(source: Source, architecture: str) -> list[str]:
+    """The instantiations that an architecture has: those of all formats that it has tensor cores for."""
+    return [name for name in source.instantiations if formats.has(int(architecture[3:]), name)]
+
+
 def compiled(source: Source) -> dict[str, dict[str, Use]]:
     """{architecture: {instantiation: what it takes}} of one source; kept on disk under a hash of all that counts."""
     folder = module.folder()
     text = (folder / f"{source.stem}.cu").read_text(encoding="utf-8")
     headers = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cuh"))]
+    wanted = [name for architecture in ARCHITECTURES for name in expected(source, architecture)]
     compiler = (Path(nvrtc.__file__).read_text(encoding="utf-8"), nvrtc.version())
-    parts = [text, *headers, *source.instantiations, *module.STANDARD, *source.options, *ARCHITECTURES, *compiler]
+    parts = [text, *headers, *wanted, *module.STANDARD, *source.options, *ARCHITECTURES, *compiler]
     path = KEPT / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.json"
     if not path.exists():
         found = {
             architecture: {
                 name: list(use)
                 for group in source.groups()
+                if group[0] in expected(source, architecture)
                 for name, use in nvrtc.compile_for(
                     architecture, text, group, (*module.STANDARD, f"-I{folder}", *source.options)
                 ).items()
@@ -75,13 +82,15 @@ def table(sources: Sequence[Source]) -> Table:
 def write(rows: Table) -> str:
     version = nvrtc.version()
     header = f"""\
-# Registers a thread and bytes of shared memory a block that each kernel takes, for each element type: the most among
-# its instantiations, compiled by NVRTC {version} as CuPy does. Of more, a test lets {MORE} registers pass, but no
-# shared memory, no stack and no spills. Written by `python tests/cuda_gate/gate.py`.
+# Registers a thread and bytes of shared memory a block that each kernel takes, for each element type or format: the
+# most among its instantiations, compiled by NVRTC {version} as CuPy does; - where the architecture lacks the format. Of
+# more, a test lets {MORE} registers pass, but no shared memory, no stack and no spills. Written by
+# `python tests/cuda_gate/gate.py`.
 """
     lines = [("source", "kernel", *ARCHITECTURES)]
     for (stem, kernel), uses in sorted(rows.items()):
-        lines.append((stem, kernel, *[f"{uses[a].registers}/{uses[a].shared}" for a in ARCHITECTURES]))
+        taken = {a: f"{use.registers}/{use.shared}" for a, use in uses.items()}
+        lines.append((stem, kernel, *[taken.get(a, "-") for a in ARCHITECTURES]))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows_of_text = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     return header + "\n".join(rows_of_text) + "\n"
@@ -93,8 +102,8 @@ def read(text: str) -> Table:
     rows: Table = {}
     for cells in lines[1:]:
         stem, kernel, *uses = [cell.strip() for cell in cells if cell.strip()]
-        numbers = [[int(n) for n in use.split("/")] for use in uses]
-        rows[stem, kernel] = {a: Use(*n, 0, 0) for a, n in zip(ARCHITECTURES, numbers, strict=True)}
+        there = {a: use.split("/") for a, use in zip(ARCHITECTURES, uses, strict=True) if use != "-"}
+        rows[stem, kernel] = {a: Use(*map(int, numbers), 0, 0) for a, numbers in there.items()}
     return rows
 
 

@@ -96,6 +96,13 @@ def command(
         ),
     ] = None,
     backend: BackendOption = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="exact, fast (the default), or tf32, bf16, fp16: a GPU may round what its tensor cores multiply.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the weights, the shuffles and the splits.", min=0)] = 0,
     validation: Annotated[
         float | None,
@@ -142,6 +149,8 @@ def command(
     from xpnn import models
     from xpnn.cli import recipe, textrecipe
     from xpnn.core.backend import use
+    from xpnn.core.precision import PRECISIONS
+    from xpnn.core.precision import precision as arithmetic
     from xpnn.train import Callback, Checkpoint, CSVLog, Trainer
 
     name = choose("model", model or ("char-lstm" if is_text(data) else "mlp"), models.MODELS)
@@ -153,7 +162,7 @@ def command(
         *(name, hidden, layers, sequence, epochs, batch_size, lr, schedule, optimizer),
         *(activation, loss, dropout, jitter, validation, seed),
     )
-    with use(backend) as place:
+    with arithmetic(choose("precision", precision or "fast", PRECISIONS)), use(backend) as place:
         job = (textrecipe if name == "char-lstm" else recipe).job(data, wishes)
         saver = Checkpoint(checkpoint, every_steps=checkpoint_steps) if checkpoint else None
         callbacks: list[Callback] = [c for c in (saver, CSVLog(log) if log else None) if c is not None]

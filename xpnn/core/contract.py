@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn.core.op import REGISTRY, Array, Namespace, Op, Outline, Spec
+from xpnn.core.precision import unaware
 from xpnn.core.running import Running
 
 Attrs = dict[str, Any]
@@ -55,6 +56,15 @@ class Override(NamedTuple):
     saves_gradient: bool = False
     """Is the first that forward saves the gradient of its first input, for a gradient of 1 of its output (of a loss,
     say)? Where backward begins there, nothing is left to do."""
+
+    precision: bool = False
+    """Do these kernels read the attribute of an op that makes products? Otherwise it is not handed to them."""
+
+    def unaware(self) -> Override:
+        """The same, with functions that take the attribute `precision` and drop it."""
+        functions: list[Callable[..., Any] | None] = [self.forward, self.backward, self.saved, self.work]
+        forward, backward, saved, work = [None if f is None else unaware(f) for f in functions]
+        return self._replace(forward=forward, backward=backward, saved=saved, work=work)
 
     def phase(self, name: str) -> Callable[..., Calls] | None:
         return self.forward if name == "forward" else self.backward
@@ -212,7 +222,8 @@ class Backend(Running):
         module = f"{self.bindings}.{op.stem}"
         if importlib.util.find_spec(module) is None:
             return None
-        return importlib.import_module(module).OVERRIDES.get(op.name)
+        found: Override | None = importlib.import_module(module).OVERRIDES.get(op.name)
+        return found.unaware() if found is not None and op.products and not found.precision else found
 
     def explain(self, op: Op | str, *specs: Spec, **attrs: Any) -> str:
         """One line a phase: what serves this op here, and why.

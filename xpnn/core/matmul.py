@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xpnn.core.arithmetic import broadcast_shape, need_floating, unbroadcast
 from xpnn.core.op import Arg, Case, Cost, Op, Outline, Spec, register
+from xpnn.core.precision import rounded
 from xpnn.errors import ShapeError
 
 
@@ -35,11 +36,13 @@ MATMUL = register(
         forward=lambda xp, x, y: ((x @ y,), ()),
         backward=_matmul_backward,
         keeps=("x", "y"),
+        products=True,
         cost=_matmul_cost,
         cases=(
             Case((Arg((3, 4)), Arg((4, 5)))),
             Case((Arg((2, 3, 4)), Arg((4, 5)))),
             Case((Arg((2, 1, 3, 4)), Arg((3, 4, 2)))),
+            *rounded(Case((Arg((2, 3, 4)), Arg((4, 5)))), Case((Arg((2, 1, 37, 19)), Arg((3, 19, 41))))),
         ),
         large=(Case((Arg((512, 512)), Arg((512, 512)))), Case((Arg((64, 64, 64)), Arg((64, 64, 64))))),
     )

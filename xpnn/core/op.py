@@ -7,12 +7,13 @@ error messages, allocation, planning, benchmarks and the generated tests; the re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.core.precision import unaware
 from xpnn.errors import ConfigError
 
 Array = Any
@@ -122,6 +123,9 @@ class Op:
     """The output may share memory with the first input."""
     updates: tuple[str, ...] = ()
     """Output by output, the input whose array may be given as `out`, "" where none may: what runs in place."""
+    products: bool = False
+    """Do kernels make products here, which `xpnn.precision` concerns? Then its attributes have `precision`, which the
+    functions of the record do not see: they are the same under every one."""
 
     @property
     def stem(self) -> str:
@@ -156,5 +160,9 @@ def register(op: Op) -> Op:
     """Enter a record in the registry and give it back."""
     if op.name in REGISTRY:
         raise ConfigError(f"op {op.name}: a record of this name exists already; choose another name")
+    if op.products:
+        backward = None if op.backward is None else unaware(op.backward)
+        forward, infer, cost = unaware(op.forward), unaware(op.infer), unaware(op.cost)
+        op = replace(op, infer=infer, forward=forward, backward=backward, cost=cost)
     REGISTRY[op.name] = op
     return op

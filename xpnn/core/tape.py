@@ -11,6 +11,7 @@ from typing import Any
 from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.contract import Backend
 from xpnn.core.op import Array, Kept, Op, Spec
+from xpnn.core.precision import current_precision
 from xpnn.core.recording import active
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
 from xpnn.errors import AutogradError, BackendError, ConfigError, ShapeError
@@ -70,6 +71,8 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
         inputs = (inputs_anchor, *inputs[1:])
     tensors = [x if isinstance(x, Tensor) else as_tensor(x, anchor) for x in inputs]
     place = anchor.backend
+    if op.products:
+        attrs.setdefault("precision", current_precision())
     for i, t in enumerate(tensors):
         if t.backend is not place:
             raise BackendError(_mixed(op, tensors, i))

@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
-from xpnn.core.precision import current_precision
+from xpnn.core.precision import rounded
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor
 from xpnn.errors import ConfigError, ShapeError
@@ -46,7 +46,7 @@ def need_groups(name: str, channels: int, groups: int, what: str = "output chann
         raise ConfigError(f"{name}: expected {what} that groups={groups} divides; got {channels}")
 
 
-def _infer(x, w, b=None, *, stride, padding, dilation, groups, activation, precision):
+def _infer(x, w, b=None, *, stride, padding, dilation, groups, activation):
     dtype = need_floating("conv2d", x=x, w=w, **({} if b is None else {"b": b}))
     if len(w.shape) != 4:
         raise ShapeError(f"conv2d: expected w (KH, KW, I, O); got {w.shape}")
@@ -78,12 +78,12 @@ def deactivated(xp: Namespace, dy: Array, kept: Any, activation: str | None) -> 
     return dy * f.slope(xp, kept.saved[0] if f.reads == "x" else None, kept.outs[0])
 
 
-def _forward(xp, x, w, b=None, *, stride, padding, dilation, groups, activation, precision):
+def _forward(xp, x, w, b=None, *, stride, padding, dilation, groups, activation):
     counts = windows.count("conv2d", x.shape[1:3], w.shape[:2], stride, padding, dilation)
     return activated(xp, correlate(xp, x, w, counts, stride, padding, dilation, groups), b, activation)
 
 
-def _backward(xp, wanted, douts, kept, *, stride, padding, dilation, groups, activation, precision):
+def _backward(xp, wanted, douts, kept, *, stride, padding, dilation, groups, activation):
     x, w = kept.inputs[:2]
     dz = deactivated(xp, douts[0], kept, activation)
     place = stride, padding, dilation, groups
@@ -114,6 +114,7 @@ CONV2D = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "out"),
+        products=True,
         cost=_cost,
         cases=(
             *(_case((2, 5, 6, 3), (3, 3, 3, 5), activation=name) for name in (None, *ACTIVATIONS)),
@@ -136,6 +137,11 @@ CONV2D = register(
             _case((2, 7, 6, 4), (7, 6, 4, 5)),  # one window
             _case((1, 1, 12, 3), (1, 5, 3, 4), padding=((0, 0), (4, 0)), activation="relu"),  # one row, causal
             _case((5, 13, 12, 17), (3, 3, 17, 70), padding=_ONE, activation="relu"),  # several blocks and threads
+            *rounded(
+                _case((2, 5, 6, 3), (3, 3, 3, 5), activation="tanh"),
+                _case((3, 9, 11, 12), (3, 3, 12, 70), padding=_UNEVEN, stride=(2, 1)),
+                _case((2, 7, 6, 16), (3, 3, 8, 18), groups=2, activation="gelu"),
+            ),
         ),
         large=(
             _case((64, 26, 26, 32), (3, 3, 32, 64), activation="relu", precision="fast"),
@@ -198,7 +204,6 @@ def conv2d(
         padding=padding,
         dilation=dilation,
         groups=groups,
-        precision=current_precision(),
     )
 
 

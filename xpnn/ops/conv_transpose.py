@@ -6,6 +6,7 @@ from typing import Any
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Case, Cost, Op, Outline, Spec, register
+from xpnn.core.precision import rounded
 from xpnn.core.tensor import Tensor, as_tensor
 from xpnn.errors import ConfigError, ShapeError
 from xpnn.ops import conv
@@ -85,6 +86,7 @@ CONV_TRANSPOSE2D = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "out"),
+        products=True,
         cost=_cost,
         cases=(
             _case((2, 4, 5, 3), (3, 3, 3, 5), activation="relu"),
@@ -95,6 +97,7 @@ CONV_TRANSPOSE2D = register(
             _case((2, 5, 4, 4), (3, 2, 4, 3), stride=(2, 1), dilation=(2, 3), padding=_ONE, output_padding=(1, 0)),
             _case((2, 4, 5, 6), (3, 3, 6, 2), groups=3, stride=(2, 2), activation="relu"),
             _case((3, 9, 8, 20), (3, 3, 20, 35), stride=(2, 2), padding=_ONE, output_padding=(1, 1)),
+            *rounded(_case((2, 5, 4, 20), (4, 4, 20, 35), stride=(2, 2), padding=_ONE, activation="gelu")),
         ),
         large=(_case((32, 14, 14, 64), (4, 4, 64, 32), stride=(2, 2), padding=_ONE, activation="relu"),),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Case, Cost, Op, Outline, Spec, register
+from xpnn.core.precision import rounded
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor
 from xpnn.errors import ShapeError
@@ -67,6 +68,7 @@ DENSE = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "out"),
+        products=True,
         cost=_cost,
         cases=(
             *(Case((Arg((4, 7)), Arg((7, 5)), Arg((5,))), {"activation": name}) for name in (None, *ACTIVATIONS)),
@@ -74,6 +76,10 @@ DENSE = register(
             Case((Arg((4, 7)), Arg((7, 5))), {"activation": "tanh"}),
             Case((Arg((2, 3, 7)), Arg((7, 5)), Arg((5,))), {"activation": "gelu"}),
             Case((Arg((64, 96)), Arg((96, 33)), Arg((33,))), {"activation": "sigmoid"}),
+            *rounded(
+                Case((Arg((4, 7)), Arg((7, 5))), {"activation": "tanh"}),
+                Case((Arg((64, 96)), Arg((96, 33)), Arg((33,))), {"activation": "sigmoid"}),
+            ),
         ),
         large=(
             Case((Arg((64, 784)), Arg((784, 300)), Arg((300,))), {"activation": "relu"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.core.op import Arg, Case, Op, Outline, Spec, register
+from xpnn.core.precision import rounded
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor
 from xpnn.ops import recurrent
@@ -96,6 +97,7 @@ GRU = register(
         forward=_forward,
         backward=_backward,
         keeps=("x", "w", "u", "h0", "lengths", "out"),
+        products=True,
         cost=_cost,
         cases=(
             _case(3, 1, 4, 5),
@@ -106,6 +108,7 @@ GRU = register(
             _case(1, 3, 1, 1, lengths=True),
             _case(37, 4, 9, 19, lengths=True),
             _case(5, 3, 33, 37, reverse=True),
+            *rounded(_case(37, 4, 9, 19, lengths=True)),
         ),
         large=(_case(64, 28, 28, 128), _case(32, 100, 65, 256)),
     )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.backends.cupy.formats import format_of
 from xpnn.backends.cupy.gemm import Product
 from xpnn.errors import BackendError, CaptureError
 
@@ -23,6 +24,10 @@ is then more than its slower call costs, and the second launch for an activation
 WORKSPACE = 32 << 20
 """Bytes, what NVIDIA advises for Hopper."""
 
+
+EXACT = "COMPUTE_32F"
+COMPUTE = {"Tf32": "COMPUTE_32F_FAST_TF32", "Bf16": "COMPUTE_32F_FAST_16BF", "Fp16": "COMPUTE_32F_FAST_16F"}
+"""What the library may make of float32 operands."""
 
 ATTRIBUTES = {
     "matmul_desc": "MatmulDescAttribute",
@@ -49,6 +54,8 @@ class Wanted(NamedTuple):
     b: Matrix
     out: Matrix
     batch: int
+    compute: str
+    """How operands may be rounded, as the library names it."""
     epilogue: str
     aligned: tuple[int, int, int]
     """Bytes that the addresses are multiples of."""
@@ -75,7 +82,7 @@ def library(device: int) -> Library | None:
         return None
 
 
-def wanted(product: Product, a: Any, b: Any, out: Any, epilogue: str) -> Wanted:
+def wanted(product: Product, precision: str, a: Any, b: Any, out: Any, epilogue: str) -> Wanted:
     M, N, K = product[:3]
     aligned = tuple([min(256, x.data.ptr & -x.data.ptr) for x in (b, a, out)])
     return Wanted(
@@ -83,6 +90,7 @@ def wanted(product: Product, a: Any, b: Any, out: Any, epilogue: str) -> Wanted:
         _matrix((K, M), product.a[::-1], product.inner.a),
         Matrix(N, M, N, M * N, False),
         product.batch,
+        COMPUTE.get(format_of(product.dtype, precision), EXACT),
         epilogue,
         (aligned[0], aligned[1], aligned[2]),
     )
@@ -97,11 +105,13 @@ def _matrix(shape: tuple[int, int], strides: tuple[int, int], apart: int) -> Mat
 class Call:
     """One product, to be made any number of times. bias: read (BIAS) or written (BGRADA)."""
 
-    def __init__(self, product: Product, a: Any, b: Any, out: Any, bias: Any = None, epilogue: str = "DEFAULT") -> None:
+    def __init__(
+        self, product: Product, precision: str, a: Any, b: Any, out: Any, bias: Any = None, epilogue: str = "DEFAULT"
+    ) -> None:
         found = library(_device())
         assert found is not None
         self.library, self.arrays = found, (b, a, out, bias)
-        self.wanted = wanted(product, a, b, out, epilogue)
+        self.wanted = wanted(product, precision, a, b, out, epilogue)
 
     def __call__(self) -> None:
         self.library.run(self.wanted, *self.arrays)
@@ -119,7 +129,7 @@ class Library:
     """cuBLASLt on one GPU: its handle, the plans made so far, the workspace of each stream."""
 
     def __init__(self, lt: Any, arithmetic: Any, types: Any) -> None:
-        self.lt, self.exact, self.float32 = lt, int(arithmetic.COMPUTE_32F), int(types.CUDA_R_32F)
+        self.lt, self.arithmetic, self.float32 = lt, arithmetic, int(types.CUDA_R_32F)
         self.handle = lt.create()
         self.plans: dict[Wanted, Plan] = {}
         self.workspaces: dict[int, Any] = {}
@@ -144,7 +154,7 @@ class Library:
 
     def _plan(self, wanted: Wanted, bias: Any) -> Plan:
         lt = self.lt
-        description = lt.matmul_desc_create(self.exact, self.float32)
+        description = lt.matmul_desc_create(int(self.arithmetic[wanted.compute]), self.float32)
         self._set("matmul_desc", description, "TRANSA", wanted.a.transposed)
         self._set("matmul_desc", description, "TRANSB", wanted.b.transposed)
         self._set("matmul_desc", description, "EPILOGUE", lt.Epilogue[wanted.epilogue])

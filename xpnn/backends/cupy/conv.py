@@ -5,16 +5,31 @@ from __future__ import annotations
 from xpnn.backends.cupy import conv_direct, conv_gradient
 from xpnn.backends.cupy.activation import CODES, parameter
 from xpnn.backends.cupy.conv_shape import fits, kept_slopes, shape_of, slopes
-from xpnn.backends.cupy.module import REAL, Source, blocks
+from xpnn.backends.cupy.formats import FORMATS, format_of
+from xpnn.backends.cupy.module import Source, blocks
 from xpnn.core.contract import Override, made
 from xpnn.ops.conv import CONV2D
 
 TILE_BYTES, WIDTHS = 512, {16: 1.6, 32: 1.2, 64: 1.0}
 """Pixels of a block, one number each; its channels, and what a sum costs where few make it read more (an estimate)."""
-SOURCE = Source("conv", {"convolve": (REAL, tuple(WIDTHS), ("false", "true"))})
+SOURCE = Source("conv", {"convolve": (FORMATS, tuple(WIDTHS), ("false", "true"))})
 
 
-def sums(shape, source, w, out, *, spread, gradient=False, kept=None, relu=False, b=None, slope=None, activation=None):
+def sums(
+    shape,
+    source,
+    w,
+    out,
+    precision,
+    *,
+    spread,
+    gradient=False,
+    kept=None,
+    relu=False,
+    b=None,
+    slope=None,
+    activation=None,
+):
     """The launch that fills `out`: from the large image to the small one, or `spread` the other way.
 
     gradient: source is one, to be multiplied by what `kept` tells; else b, activation and its slope go out.
@@ -29,21 +44,21 @@ def sums(shape, source, w, out, *, spread, gradient=False, kept=None, relu=False
     channels = out.shape[3] // shape.groups
     width = min(WIDTHS, key=lambda n: WIDTHS[n] * n * -(-channels // n))
     grid = -(-pixels // (TILE_BYTES // out.dtype.itemsize)) * -(-channels // width), SH * SW * shape.groups
-    return SOURCE.kernel("convolve", out.dtype, width, flag).call(grid, (256,), args)
+    return SOURCE.kernel("convolve", format_of(out.dtype, precision), width, flag).call(grid, (256,), args)
 
 
-def _forward(outs, saved, x, w, b=None, *, activation, **attrs):
+def _forward(outs, saved, x, w, b=None, *, activation, precision="fast", **attrs):
     shape, slope = shape_of(x, outs[0], w, **attrs), (*saved, None)[0]
-    return made([sums(shape, x, w, outs[0], spread=False, b=b, slope=slope, activation=activation)])
+    return made([sums(shape, x, w, outs[0], precision, spread=False, b=b, slope=slope, activation=activation)])
 
 
-def _backward(dins, douts, kept, *, activation, work, **attrs):
+def _backward(dins, douts, kept, *, activation, work, precision="fast", **attrs):
     (x, w), (dx, dw, db), (dy,) = kept.inputs[:2], (*dins, None)[:3], douts
     shape, (slope, relu), calls = shape_of(x, dy, w, **attrs), kept_slopes(kept, activation), []
     if dx is not None:
-        calls.append(sums(shape, dy, w, dx, spread=True, gradient=True, kept=slope, relu=relu))
+        calls.append(sums(shape, dy, w, dx, precision, spread=True, gradient=True, kept=slope, relu=relu))
     if dw is not None or db is not None:
-        calls += conv_gradient.calls(shape, (x, None, dy, slope), relu, work[0], dw, db)
+        calls += conv_gradient.calls(shape, precision, (x, None, dy, slope), relu, work[0], dw, db)
     return made(calls)
 
 
@@ -57,4 +72,4 @@ def _work(phase, x, w, b=None, **attrs):
     return () if phase == "forward" else (conv_gradient.room(shape, x.dtype, bias),)
 
 
-OVERRIDES = {"conv2d": Override(_forward, _backward, fits, _saved, _work, lean=True)}
+OVERRIDES = {"conv2d": Override(_forward, _backward, fits, _saved, _work, lean=True, precision=True)}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from xpnn.backends.cupy import conv_direct
 from xpnn.backends.cupy.conv_shape import Shape
+from xpnn.backends.cupy.formats import FORMATS, format_of
 from xpnn.backends.cupy.module import REAL, Source
 from xpnn.core.op import Spec
 
@@ -18,7 +19,7 @@ class Tile(NamedTuple):
 
 TILES = {64: Tile(64, 1.0), 16: Tile(32, 1.5)}
 """By their rows."""
-SOURCE = Source("conv_gradient", {"products": (REAL, tuple(TILES)), "add": (REAL,)})
+SOURCE = Source("conv_gradient", {"products": (FORMATS, tuple(TILES)), "add": (REAL,)})
 BLOCKS = 528
 """Twice as many as an H100 has at work, two on each of its 132 multiprocessors: the last ones are a small part."""
 PIXELS = 256
@@ -61,7 +62,7 @@ def room(shape: Shape, dtype, bias: int) -> Spec:
     return Spec((plan(shape).parts * (shape.weights + bias),), dtype)
 
 
-def calls(shape: Shape, images, relu, work, dw, db, *, turned=False):
+def calls(shape: Shape, precision, images, relu, work, dw, db, *, turned=False):
     """The launches that fill dw and db, of which one may be None.
 
     images: the large one, what tells its derivative or None, the small one and the same of it. turned: the large one is
@@ -76,7 +77,7 @@ def calls(shape: Shape, images, relu, work, dw, db, *, turned=False):
     if shape.direct:
         made.append(_direct(p.tiles, p.parts, args))
     else:
-        kernel = SOURCE.kernel("products", work.dtype, p.rows)
+        kernel = SOURCE.kernel("products", format_of(work.dtype, precision), p.rows)
         made.append(kernel.call((p.tiles, p.parts, shape.groups), (256,), args))
     lanes = LANES if p.parts >= LANES else 1
     total = (work, p.parts, lanes, length, shape.weights, dw, db)

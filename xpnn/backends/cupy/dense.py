@@ -8,6 +8,7 @@ from typing import NamedTuple
 from xpnn.backends.cupy import activation as activations
 from xpnn.backends.cupy import blas, gemm
 from xpnn.backends.cupy.activation import CODES, parameter
+from xpnn.backends.cupy.formats import format_of
 from xpnn.backends.cupy.gemm import Product
 from xpnn.backends.cupy.module import REAL, Source, blocks
 from xpnn.core.contract import Override, floating, made
@@ -54,7 +55,7 @@ def _guard(specs, attrs):
     return floating(specs, attrs) and all(spec.size for spec in specs)  # nothing to add up: the reference
 
 
-def _work(phase, x, w, b=None, *, activation):
+def _work(phase, x, w, b=None, *, activation, precision="fast"):
     """The sums of blocks that share K; backward: dz, and those of dx, dw and db."""
     (I, O), tiles, dtype = w.shape, plan(x, w), x.dtype
     if phase == "forward":
@@ -77,25 +78,26 @@ def _elementwise(phase, activation, *arrays):
     return activations.SOURCE.kernel(phase, arrays[-1].dtype).call(blocks(n), (256,), args)
 
 
-def _forward(outs, saved, x, w, b=None, *, activation, work):
+def _forward(outs, saved, x, w, b=None, *, activation, precision="fast", work):
     (N, side, parts, *_, product, _, _), (I, O) = plan(*_specs(x, w)), w.shape
     z, y = saved[0] if saved else None, outs[0]
     if blas.serves(product):
         z = y if z is None else z
-        call = blas.Call(product, x, w, z, b, "DEFAULT" if b is None else "BIAS")
+        call = blas.Call(product, precision, x, w, z, b, "DEFAULT" if b is None else "BIAS")
         return made([call] if activation is None else [call, _elementwise("forward", activation, z, y)])
-    f = CODES[activation], parameter(activation, {})
+    f, form = (CODES[activation], parameter(activation, {})), format_of(x.dtype, precision)
+    side = gemm.built(form, side)
     grid = (gemm.tiles(N, O, side) * parts,)
     sums = work[0] if parts > 1 else None
     args = (x, w, b, z, y, sums, *f, N, I, O, parts)
-    calls = [SOURCE.kernel("forward", x.dtype, side).call(grid, (256,), args)]
+    calls = [SOURCE.kernel("forward", form, side).call(grid, (256,), args)]
     if parts > 1:
         total = SOURCE.kernel("forward_total", x.dtype)
         calls.append(total.call(blocks(y.size), (256,), (sums, b, z, y, *f, O, parts, y.size)))
     return made(calls)
 
 
-def _backward(dins, douts, kept, *, activation, work):
+def _backward(dins, douts, kept, *, activation, precision="fast", work):
     (x, w), (dx, dw, db), work = kept.inputs[:2], (*dins, None)[:3], list(work)
     tiles, source, dy, calls = plan(*kept.specs[:2]), (kept.saved or kept.outs)[0], douts[0], []
     if _writes_dz(tiles, activation):
@@ -103,17 +105,18 @@ def _backward(dins, douts, kept, *, activation, work):
         activation, dy = None, work.pop(0)
     if blas.serves(tiles.y):
         if dx is not None:
-            calls.append(blas.Call(tiles.x, dy, w, dx))
+            calls.append(blas.Call(tiles.x, precision, dy, w, dx))
         if dw is not None:
-            calls.append(blas.Call(tiles.w, x, dy, dw, db, "DEFAULT" if db is None else "BGRADA"))
+            calls.append(blas.Call(tiles.w, precision, x, dy, dw, db, "DEFAULT" if db is None else "BGRADA"))
         dx, dw, db = None, None, db if dw is None else None
     if any(array is not None for array in (dx, dw, db)):
-        calls += _by_tiles(tiles, source, dy, activation, x, w, (dx, dw, db), work)
+        calls += _by_tiles(tiles, format_of(x.dtype, precision), source, dy, activation, x, w, (dx, dw, db), work)
     return made(calls)
 
 
-def _by_tiles(tiles, source, dy, activation, x, w, wanted, work):
+def _by_tiles(tiles, form, source, dy, activation, x, w, wanted, work):
     (N, _, _, side, x_parts, w_parts, *_), (I, O), (dx, dw, db) = tiles, w.shape, wanted
+    side = gemm.built(form, side)
     sums = [work.pop(0) if parts > 1 else None for parts in (x_parts, w_parts, w_parts)]
     shared = [array is not None and n > 1 for array, n in zip(wanted, (x_parts, w_parts, w_parts), strict=True)]
     first = [total if there else array for array, there, total in zip(wanted, shared, sums, strict=True)]
@@ -122,7 +125,7 @@ def _by_tiles(tiles, source, dy, activation, x, w, wanted, work):
     grid = (x_blocks + gemm.tiles(rows + (db is not None), O, side) * w_parts,)
     f = CODES[activation], parameter(activation, {})
     args = (dy, source, *f, x, w, *first, N, I, O, rows, x_blocks, x_parts, w_parts)
-    calls = [SOURCE.kernel("backward", x.dtype, side).call(grid, (256,), args)]
+    calls = [SOURCE.kernel("backward", form, side).call(grid, (256,), args)]
     if any(shared):
         sizes = [array.size if there else 0 for array, there in zip(wanted, shared, strict=True)]
         args = (sums[0], dx, x_parts, sizes[0], sums[1], dw, sums[2], db, w_parts, *sizes[1:])
@@ -130,4 +133,4 @@ def _by_tiles(tiles, source, dy, activation, x, w, wanted, work):
     return calls
 
 
-OVERRIDES = {"dense": Override(_forward, _backward, _guard, work=_work, lean=True)}
+OVERRIDES = {"dense": Override(_forward, _backward, _guard, work=_work, lean=True, precision=True)}

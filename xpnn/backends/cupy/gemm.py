@@ -13,14 +13,18 @@ import numpy as np
 from xpnn.backends.cupy.module import REAL
 from xpnn.core.op import Spec
 
-TILES = ((16, 32, 64, 128), (16, 64))
-"""The sides of the tiles, of float32 and float64: the others would take more registers than two blocks may have."""
-KERNELS = (tuple(f"{name}, {side}" for name, sides in zip(REAL, TILES, strict=True) for side in sides),)
+TILES = {"float": (16, 32, 64, 128), "double": (16, 64), "Tf32": (16, 32, 64, 128)} | dict.fromkeys(
+    ("Bf16", "Fp16"), (16, 32, 64)
+)
+"""The sides of the tiles of each format: the others would take more registers than two blocks may have."""
+KERNELS = (tuple(f"{name}, {side}" for name, sides in TILES.items() for side in sides),)
 """The template arguments of a kernel that is written for any tile."""
 ENOUGH = 128
 """Blocks that occupy a GPU: a larger tile reads less, but fewer of them leave multiprocessors idle."""
 LONG = 8
 """Steps of K that a block takes at the least where blocks share K: the second launch costs as much as some."""
+SMALL = 16
+"""The side of tiles whose K blocks may share."""
 STEP = {np.dtype(np.float32): 128, np.dtype(np.float64): 64}
 """How much of K the smallest tile takes in a step."""
 
@@ -32,15 +36,21 @@ def tiles(M: int, N: int, side: int) -> int:
 def choose(dtype: np.dtype, products: Sequence[tuple[int, int, int]]) -> int:
     """The largest side that fills the GPU and not mostly empty tiles; products: (M, N, how many), in one launch."""
     shortest = min(min(M, N) for M, N, _ in products)
-    for side in reversed(TILES[dtype.itemsize == 8]):
+    sides = TILES[REAL[dtype.itemsize == 8]]
+    for side in reversed(sides):
         if 2 * shortest > side and sum(tiles(M, N, side) * count for M, N, count in products) >= ENOUGH:
             return side
-    return TILES[0][0]
+    return sides[0]
+
+
+def built(form: str, side: int) -> int:
+    """The side that a format has in the place of one that was chosen."""
+    return min(side, TILES[form][-1])
 
 
 def parts(dtype: np.dtype, side: int, blocks: int, K: int, summed: int = 1) -> int:
     """How many blocks share K: several where there are few blocks and many steps."""
-    if side != TILES[0][0]:
+    if side != SMALL:
         return 1
     return max(1, min(ENOUGH // blocks, -(-K // STEP[dtype]) * summed // LONG))
 

@@ -8,13 +8,13 @@ from xpnn.core.contract import Override, made
 from xpnn.core.op import Spec
 
 
-def _saved(x, w, u, b, h0, c0, *more, reverse):
+def _saved(x, w, u, b, h0, c0, *more, reverse, precision="fast"):
     """Gates, the cell after each step, and the lengths."""
     N, T, _, H = recurrent.sizes(x, u)
     return Spec((N, T, 4 * H), x.dtype), Spec((N, T, H), x.dtype), recurrent.inside_spec(x, more)
 
 
-def _work(phase, x, w, u, b, h0, c0, *more, reverse):
+def _work(phase, x, w, u, b, h0, c0, *more, reverse, precision="fast"):
     """The gradient before the gates and of the cell, and parts of those of the weights."""
     N, T, _, H = recurrent.sizes(x, u)
     if phase == "forward":
@@ -22,23 +22,23 @@ def _work(phase, x, w, u, b, h0, c0, *more, reverse):
     return Spec((N, T, 4 * H), x.dtype), c0, recurrent.parts_spec(x, u, False)
 
 
-def _layer(u, h0, c0, y, saved, reverse):
+def _layer(u, h0, c0, y, saved, reverse, precision):
     gates, cells, inside = saved
-    return recurrent.Layer("Lstm", u, h0, c0, some(inside), y, gates, cells, reverse)
+    return recurrent.Layer("Lstm", u, h0, c0, some(inside), y, gates, cells, reverse, precision)
 
 
-def _forward(outs, saved, x, w, u, b, h0, c0, *more, reverse, work):
+def _forward(outs, saved, x, w, u, b, h0, c0, *more, reverse, precision="fast", work):
     y, h, c = outs
-    return made(recurrent.forward(_layer(u, h0, c0, y, saved, reverse), x, w, b, None, h, c, more))
+    return made(recurrent.forward(_layer(u, h0, c0, y, saved, reverse, precision), x, w, b, None, h, c, more))
 
 
-def _backward(dins, douts, kept, *, reverse, work):
+def _backward(dins, douts, kept, *, reverse, precision="fast", work):
     x, w, u, _, h0, c0, *_ = kept.inputs
     dx, dw, du, db, dh0, dc0, *_ = dins
     dz, carry, parts = work
-    layer = _layer(u, h0, c0, kept.outs[0], kept.saved, reverse)
+    layer = _layer(u, h0, c0, kept.outs[0], kept.saved, reverse, precision)
     grads = dx, dw, du, db, None, dh0, dc0
     return made(recurrent.backward(layer, x, w, douts, grads, (dz, dz, carry, some(parts))))
 
 
-OVERRIDES = {"lstm": Override(_forward, _backward, recurrent.guard, saved=_saved, work=_work)}
+OVERRIDES = {"lstm": Override(_forward, _backward, recurrent.guard, saved=_saved, work=_work, precision=True)}

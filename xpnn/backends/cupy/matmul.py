@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from xpnn.backends.cupy import blas, gemm
+from xpnn.backends.cupy.formats import format_of
 from xpnn.backends.cupy.gemm import NONE, Axis, Product
 from xpnn.backends.cupy.module import REAL, Source, blocks
 from xpnn.core.contract import Override, floating, made
@@ -16,17 +17,19 @@ from xpnn.core.op import Spec
 SOURCE = Source("matmul", {"product": gemm.KERNELS, "total": (REAL,)})
 
 
-def calls(product: Product, a: Any, b: Any, out: Any, work: Any = None) -> list[Callable[[], None]]:
+def calls(product: Product, precision: str, a: Any, b: Any, out: Any, work: Any = None) -> list[Callable[[], None]]:
     """The launches of one product. work: an array as `product.scratch` says, where it says one."""
     if blas.serves(product):
-        return [blas.Call(product, a, b, out)]
-    M, N, K, parts, side = *product[:3], product.parts, product.side
+        return [blas.Call(product, precision, a, b, out)]
+    M, N, K, parts = *product[:3], product.parts
+    form = format_of(product.dtype, precision)
+    side = gemm.built(form, product.side)
     sums = out if parts == 1 else work
     tiles = gemm.tiles(M, N, side) * parts
     outer, inner = product.outer, product.inner
     axes = inner.length, outer.a, inner.a, outer.b, inner.b
     args = (a, *product.a, b, *product.b, sums, M, N, K, *axes, *product.summed, parts, tiles)
-    launches = [SOURCE.kernel("product", product.dtype, side).call((product.batch * tiles,), (256,), args)]
+    launches = [SOURCE.kernel("product", form, side).call((product.batch * tiles,), (256,), args)]
     if parts > 1:
         total = SOURCE.kernel("total", product.dtype)
         launches.append(total.call(blocks(out.size), (256,), (sums, out, parts, M * N, out.size)))
@@ -77,7 +80,7 @@ def _guard(specs, attrs):
     return floating(specs, attrs) and x.size * y.size > 0 and len(_axes(x.shape[:-2], y.shape[:-2])) <= 2
 
 
-def _work(phase, x, y):
+def _work(phase, x, y, *, precision="fast"):
     products = plan(x, y)[:1] if phase == "forward" else plan(x, y)[1:]
     return tuple([spec for product in products for spec in product.scratch])
 
@@ -86,15 +89,15 @@ def _specs(x, y):
     return Spec(x.shape, x.dtype), Spec(y.shape, y.dtype)
 
 
-def _forward(outs, saved, x, y, *, work):
-    return made(calls(plan(*_specs(x, y))[0], x, y, outs[0], *work))
+def _forward(outs, saved, x, y, *, precision="fast", work):
+    return made(calls(plan(*_specs(x, y))[0], precision, x, y, outs[0], *work))
 
 
-def _backward(dins, douts, kept, *, work):
+def _backward(dins, douts, kept, *, precision="fast", work):
     (x, y), (dz,), (dx, dy) = kept.inputs, douts, dins
     _, by_x, by_y = plan(*kept.specs)
-    launches = [] if dx is None else calls(by_x, dz, y, dx, *work[: len(by_x.scratch)])
-    return made(launches if dy is None else launches + calls(by_y, x, dz, dy, *work[len(by_x.scratch) :]))
+    launches = [] if dx is None else calls(by_x, precision, dz, y, dx, *work[: len(by_x.scratch)])
+    return made(launches if dy is None else launches + calls(by_y, precision, x, dz, dy, *work[len(by_x.scratch) :]))
 
 
-OVERRIDES = {"matmul": Override(_forward, _backward, _guard, work=_work)}
+OVERRIDES = {"matmul": Override(_forward, _backward, _guard, work=_work, precision=True)}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.backends.cupy.formats import FORMATS, format_of
 from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source, blocks, limits
 from xpnn.core.contract import floating
 from xpnn.core.op import Array, Spec
@@ -19,7 +20,7 @@ CELLS = ("Lstm", "Gru", "Rnn<TANH>", "Rnn<RELU>")
 STEPS: dict[str, Any] = dict.fromkeys(("forward", "backward"), (REAL, CELLS))
 SOURCE = Source(
     "recurrent",
-    {**STEPS, "inputs": (REAL, INTEGER), **dict.fromkeys(("inputs_back", "weights", "add"), (REAL,))},
+    {**STEPS, "inputs": (FORMATS, INTEGER), "inputs_back": (FORMATS,), "weights": (REAL,), "add": (REAL,)},
 )
 GRID = Source("recurrent_grid", STEPS, cooperative=True)
 ROWS, TILE = 16, 64
@@ -42,6 +43,8 @@ class Layer(NamedTuple):
     gates: Array
     saved: Array | None
     reverse: bool
+    precision: str
+    """Of the products over all steps; those of a step, whose errors every later step inherits, are in float32."""
 
 
 def guard(specs, attrs):
@@ -66,7 +69,7 @@ def forward(layer: Layer, x, w, b, bias, h, c, more) -> list[Callable[[], None]]
     """The launches, not yet made. bias (H,): of the candidate by h, or None; more: the lengths, if any."""
     N, T, I, H = sizes(x, layer.u)
     columns, lengths = layer.u.shape[1], more[0] if more else None
-    kernel = SOURCE.kernel("inputs", x.dtype, "int" if lengths is None else lengths.dtype)
+    kernel = SOURCE.kernel("inputs", format_of(x.dtype, layer.precision), "int" if lengths is None else lengths.dtype)
     args = (x, w, b, lengths, layer.inside, layer.gates, N, T, I, columns)
     states = (layer.gates, layer.u, bias, layer.h0, layer.c0, layer.inside, layer.y, h, c, layer.saved)
     inputs = kernel.call((_tiles(N * T), _tiles(columns)), (256,), args)
@@ -85,7 +88,7 @@ def backward(layer: Layer, x, w, douts, dins, work) -> list[Callable[[], None]]:
     args = (*given, dz, dp, carry, dh0, dc0, N, T, H, reverse)
     calls = _steps("backward", layer, args, range(T - 1, last - 1, -1))
     if dx is not None:
-        kernel = SOURCE.kernel("inputs_back", x.dtype)
+        kernel = SOURCE.kernel("inputs_back", format_of(x.dtype, layer.precision))
         calls.append(kernel.call((_tiles(N * T), _tiles(I)), (256,), (dz, w, dx, N * T, I, columns)))
     wanted = dw, db, du, dbias
     if any([d is not None for d in wanted]):

@@ -8,12 +8,12 @@ from xpnn.core.contract import Override, made
 from xpnn.core.op import Spec
 
 
-def _saved(x, w, u, b, h0, *more, reverse, activation):
+def _saved(x, w, u, b, h0, *more, reverse, activation, precision="fast"):
     """The lengths: for the rest the output is enough."""
     return (recurrent.inside_spec(x, more),)
 
 
-def _work(phase, x, w, u, b, h0, *more, reverse, activation):
+def _work(phase, x, w, u, b, h0, *more, reverse, activation, precision="fast"):
     """The gradient before the activation, and parts of those of the weights."""
     N, T, _, H = recurrent.sizes(x, u)
     if phase == "forward":
@@ -21,22 +21,24 @@ def _work(phase, x, w, u, b, h0, *more, reverse, activation):
     return Spec((N, T, H), x.dtype), recurrent.parts_spec(x, u, False)
 
 
-def _layer(u, h0, y, saved, reverse, activation):
-    return recurrent.Layer(f"Rnn<{activation.upper()}>", u, h0, None, some(saved[0]), y, y, None, reverse)
+def _layer(u, h0, y, saved, reverse, activation, precision):
+    return recurrent.Layer(f"Rnn<{activation.upper()}>", u, h0, None, some(saved[0]), y, y, None, reverse, precision)
 
 
-def _forward(outs, saved, x, w, u, b, h0, *more, reverse, activation, work):
+def _forward(outs, saved, x, w, u, b, h0, *more, reverse, activation, precision="fast", work):
     y, h = outs
-    return made(recurrent.forward(_layer(u, h0, y, saved, reverse, activation), x, w, b, None, h, None, more))
+    return made(
+        recurrent.forward(_layer(u, h0, y, saved, reverse, activation, precision), x, w, b, None, h, None, more)
+    )
 
 
-def _backward(dins, douts, kept, *, reverse, activation, work):
+def _backward(dins, douts, kept, *, reverse, activation, precision="fast", work):
     x, w, u, _, h0, *_ = kept.inputs
     dx, dw, du, db, dh0, *_ = dins
     dz, parts = work
-    layer = _layer(u, h0, kept.outs[0], kept.saved, reverse, activation)
+    layer = _layer(u, h0, kept.outs[0], kept.saved, reverse, activation, precision)
     grads = dx, dw, du, db, None, dh0, None
     return made(recurrent.backward(layer, x, w, (*douts, None), grads, (dz, dz, None, some(parts))))
 
 
-OVERRIDES = {"rnn": Override(_forward, _backward, recurrent.guard, saved=_saved, work=_work)}
+OVERRIDES = {"rnn": Override(_forward, _backward, recurrent.guard, saved=_saved, work=_work, precision=True)}

@@ -24,9 +24,11 @@ DTYPES = {
     **dict.fromkeys(("long long", "int64_t"), "i8"),
     **dict.fromkeys(("unsigned long long", "uint64_t", "size_t"), "u8"),
     **dict.fromkeys(("__half", "half"), "f2"),
-    **dict.fromkeys(("float",), "f4"),
+    **dict.fromkeys(("float", "Tf32", "Bf16", "Fp16"), "f4"),
     **dict.fromkeys(("double",), "f8"),
 }
+"""By the name in C++; formats of mma.cuh by what is stored."""
+_STORED = re.compile(r"\bStored<(\w+)>")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _BOUNDS = re.compile(r"__launch_bounds__\s*\([^)]*\)")
 _FIELD = r"(?:int|long long)\s+\w+(?:\[\d+\])?(?:\s*,\s*\w+(?:\[\d+\])?)*\s*;\s*"
@@ -73,6 +75,7 @@ def _struct(fields: str) -> np.dtype:
 
 
 def _parameter(kernel: str, entry: str, types: dict[str, str], structs: dict[str, np.dtype]) -> Parameter:
+    entry = _STORED.sub(r"\1", entry)
     words = re.sub(r"\b(const|__restrict__|__grid_constant__)\b", " ", entry).replace("*", " * ").split()
     pointer = "*" in words
     *kind, name = [word for word in words if word != "*"]

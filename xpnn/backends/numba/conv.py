@@ -38,4 +38,4 @@ def _pixels(specs, attrs):
     return floating(specs, attrs) and min(*specs[0].shape, *specs[1].shape) > 0  # nothing there: the reference
 
 
-OVERRIDES = {"conv2d": Override(_forward, _backward, _pixels, saved=_saved, work=_work, lean=True)}
+OVERRIDES = {"conv2d": Override(_forward, _backward, _pixels, saved=_saved, work=_work, lean=True, precision=True)}

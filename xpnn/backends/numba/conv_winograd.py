@@ -33,7 +33,7 @@ FEWEST_CHANNELS, FEWEST_TILES = 8, 12
 def _fits(specs, attrs):
     KH, KW, C, O = specs[1].shape
     unit = attrs["stride"] == attrs["dilation"] == (1, 1) and attrs["groups"] == 1
-    if attrs["precision"] != "fast" or not unit or (KH, KW) != (kernels.TAPS, kernels.TAPS):
+    if attrs["precision"] == "exact" or not unit or (KH, KW) != (kernels.TAPS, kernels.TAPS):
         return False
     y = CONV2D.infer(*specs, **attrs).outs[0]
     return min(C, O) >= FEWEST_CHANNELS and _tiles(y.shape) >= FEWEST_TILES

@@ -1,0 +1,125 @@
+// Formats of operands, and the tile of a product that warps add up on tensor cores.
+//
+// A format is float or double, whose products CUDA cores make, or one of Tf32, Bf16, Fp16: float32 in memory, rounded to
+// nearest even on the way to shared memory, NaN and infinity kept; sums stay float32. There two neighbours in k of 16
+// bits make a word. In words all formats have one layout of the fragments: lane = 4 g + t has of
+//   A (16 x 8)   a[0] (g, t)   a[1] (g + 8, t)   a[2] (g, t + 4)   a[3] (g + 8, t + 4)
+//   B (8 x 8)    b[0] (t, g)   b[1] (t + 4, g)
+//   C (16 x 8)   c[0] (g, 2 t)   c[1] (g, 2 t + 1)   c[2] (g + 8, 2 t)   c[3] (g + 8, 2 t + 1)
+// Operands lie in shared memory as [word of k][row of A or column of B], 8 words more between two k, so that the 32
+// lanes of a fragment read from 32 banks.
+#pragma once
+#include <ptx.cuh>
+
+#include "common.cuh"
+
+// What a format is in memory and in shared memory.
+template <typename F>
+struct Format {
+  using Stored = F;
+  using Element = F;
+  static constexpr bool TENSOR = false;
+};
+template <typename F>
+using Stored = typename Format<F>::Stored;
+
+struct Tf32 {
+  __device__ static unsigned round(float x) {
+    const unsigned bits = __float_as_int(x);
+    if ((bits & 0x7F800000) == 0x7F800000) return bits & 0x7FFFFF ? bits | 0x400000 : bits;  // of a NaN something stays
+    return (bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu;
+  }
+  __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_tf32(c, a, b); }
+};
+struct Bf16 {
+  __device__ static unsigned short round(float x) { return bf16_bits(x); }
+  __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_bf16(c, a, b); }
+};
+struct Fp16 {
+  __device__ static unsigned short round(float x) { return fp16_bits(x); }
+  __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_fp16(c, a, b); }
+};
+
+template <typename E>
+struct Rounded {
+  using Stored = float;
+  using Element = E;
+  static constexpr bool TENSOR = true;
+};
+template <>
+struct Format<Tf32> : Rounded<unsigned> {};
+template <>
+struct Format<Bf16> : Rounded<unsigned short> {};
+template <>
+struct Format<Fp16> : Rounded<unsigned short> {};
+
+// One operand of a step in shared memory, as [k][row of A or column of B]. A row more would put all k of one column on
+// the same banks; a few numbers more do not, and keep groups aligned.
+template <typename F, int DEPTH, int LENGTH, int MORE, bool = Format<F>::TENSOR>
+struct Plane {
+  alignas(16) F at[DEPTH][LENGTH + MORE];
+  __device__ void put(int k, int place, F x) { at[k][place] = x; }
+};
+template <typename F, int DEPTH, int LENGTH, int MORE>
+struct Plane<F, DEPTH, LENGTH, MORE, true> {
+  using Element = typename Format<F>::Element;
+  static constexpr int PACK = 4 / sizeof(Element), WORDS = DEPTH / PACK;
+  alignas(16) unsigned at[WORDS][LENGTH + MORE];
+  __device__ void put(int k, int place, float x) {
+    reinterpret_cast<Element*>(&at[k / PACK][place])[k % PACK] = F::round(x);
+  }
+};
+
+// How many warps of a team stand below one another: the fewest that make their share no taller than two widths.
+constexpr int warps_down(int team, int M, int N) {
+  int down = 1;
+  while (M / down > 2 * N / (team / down)) down *= 2;
+  return down;
+}
+
+// The sums of M x N by 8 warps; where SLICES teams of them share k, each has sums of its own.
+template <typename F, int M, int N, int DEPTH, int SLICES>
+struct Warps {
+  static constexpr int TEAM = 8 / SLICES, DOWN = warps_down(TEAM, M, N), ACROSS = TEAM / DOWN;
+  static constexpr int TALL = M / DOWN / 16, WIDE = N / ACROSS / 8;
+  static_assert(TALL * DOWN * 16 == M && WIDE * ACROSS * 8 == N, "sizes that do not fit");
+  float sums[TALL][WIDE][4] = {};
+
+  __device__ static int slice() { return threadIdx.x / 32 / TEAM; }
+  __device__ static int row() { return threadIdx.x / 32 % TEAM / ACROSS * (M / DOWN); }
+  __device__ static int column() { return threadIdx.x / 32 % ACROSS * (N / ACROSS); }
+
+  __device__ void add(const Plane<F, DEPTH, M, 8>& left, const Plane<F, DEPTH, N, 8>& right) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    constexpr int WORDS = Plane<F, DEPTH, M, 8>::WORDS / SLICES;
+#pragma unroll
+    for (int word = 0; word < WORDS; word += 8) {
+      const unsigned (*a)[M + 8] = left.at + slice() * WORDS + word + t;
+      const unsigned (*b)[N + 8] = right.at + slice() * WORDS + word + t;
+      unsigned columns[WIDE][2];
+#pragma unroll
+      for (int j = 0; j < WIDE; ++j)
+        columns[j][0] = b[0][column() + 8 * j + g], columns[j][1] = b[4][column() + 8 * j + g];
+#pragma unroll
+      for (int i = 0; i < TALL; ++i) {
+        const int m = row() + 16 * i + g;
+        const unsigned rows[4] = {a[0][m], a[0][m + 8], a[4][m], a[4][m + 8]};
+#pragma unroll
+        for (int j = 0; j < WIDE; ++j) F::multiply(sums[i][j], rows, columns[j]);
+      }
+    }
+  }
+
+  // The sums leave in rounds, 8 rows of each warp at a time, to (slice, LEFT rows, N) of shared memory.
+  static constexpr int ROUNDS = 2 * TALL, LEFT = 8 * DOWN;
+  __device__ static int place(int left, int round) { return left / 8 * (M / DOWN) + 8 * round + left % 8; }
+  __device__ void leave(int round, float* room) const {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    float* to = room + (slice() * LEFT + row() / (M / DOWN) * 8 + g) * N + column() + 2 * t;
+#pragma unroll
+    for (int r = 0; r < ROUNDS; ++r)
+#pragma unroll
+      for (int j = 0; j < WIDE; ++j)
+        if (r == round) to[8 * j] = sums[r / 2][j][r % 2 * 2], to[8 * j + 1] = sums[r / 2][j][r % 2 * 2 + 1];
+  }
+};
