@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ def bench(*arguments):
     ("arguments", "words"),
     [
         (["--suite", "tests"], "suite"),
-        (["--backend", "nunba"], "did you mean"),
+        (["--backend", "nunba"], "Did you mean"),
         (["--json", "no/such/folder/x.json"], "a folder that exists"),
         (["--html", "."], "the name of a file"),
     ],
@@ -38,7 +39,8 @@ def test_what_cannot_be_is_said_before_anything_is_measured(arguments, words):
 
 
 def test_a_missing_library_is_named(monkeypatch):
-    monkeypatch.setattr("xpnn.cli.bench.find_spec", lambda name: None)
+    module = importlib.import_module("xpnn.cli.bench")  # in the package the name is the command's
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert "pip install 'xpnn[bench]'" in bench().output
 
 

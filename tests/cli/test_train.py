@@ -139,7 +139,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(xpnn, monkeypatch, steps
 
 
 def test_ctrl_c_without_a_checkpoint(monkeypatch):
-    monkeypatch.setattr(optim.Adam, "step", lambda self: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(optim.Adam, "step", lambda self, **_: signal.raise_signal(signal.SIGINT))
     result = call(*BRIEF, "--quiet")
     assert result.exit_code == 130
     assert "nothing is saved. With --checkpoint FILE" in result.stderr

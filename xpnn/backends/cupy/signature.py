@@ -122,7 +122,9 @@ def _value(kernel: str, p: Parameter, x: Any) -> np.generic | np.ndarray:
     fields = [Parameter(f"{p.name}.{name}", field[0], False) for name, field in p.dtype.fields.items()]
     if not isinstance(x, tuple) or len(x) != len(fields):
         raise ShapeError(f"kernel {kernel}: expected {p.name} as a tuple of {len(fields)} fields; got {x}")
-    return np.array(tuple([_field(kernel, f, value) for f, value in zip(fields, x, strict=True)]), p.dtype)
+    struct = np.zeros((), p.dtype)  # what is between the fields too: the same bytes every time
+    struct[()] = tuple([_field(kernel, f, value) for f, value in zip(fields, x, strict=True)])
+    return struct
 
 
 def _field(kernel: str, p: Parameter, x: Any) -> Any:
