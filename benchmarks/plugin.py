@@ -79,7 +79,11 @@ def measure(benchmark: Any) -> Callable[..., None]:
         call()
         benchmark.group = group
         benchmark.extra_info.update(facts, first_s=perf_counter() - start)
-        benchmark(call)
+        try:
+            benchmark(call)
+        except KeyboardInterrupt:
+            benchmark.has_error = True  # half a row is none; pytest-benchmark says so of an Exception only
+            raise
 
     return run
 

@@ -72,7 +72,8 @@ def run(suite: str, backends: Sequence[str], quick: bool, console: Console) -> d
     with tempfile.TemporaryDirectory() as folder, Progress(*COLUMNS, console=console, transient=True) as bar:
         written, watch = Path(folder, "run.json"), Watch(suite, bar)
         files = [str(HERE / name) for name in SUITES[suite]]
-        code = pytest.main([*QUIETLY, *options, f"--benchmark-json={written}", *files], plugins=[watch])
+        storage = (f"--benchmark-json={written}", f"--benchmark-storage=file://{folder}")
+        code = pytest.main([*QUIETLY, *options, *storage, *files], plugins=[watch])
         if code == pytest.ExitCode.USAGE_ERROR:
             raise BackendError("bench: the suite could not be started")
         if not written.exists() or not written.stat().st_size:

@@ -9,11 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from xpnn.cli import app
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}  # pytest runs inside
+COMMAND = [sys.executable, "-c", "from xpnn.cli import main; main()", "bench"]
 
 
 def bench(*arguments):
@@ -46,13 +50,12 @@ def test_a_missing_library_is_named(monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_is_shown_and_written(tmp_path):
-    written, page = tmp_path / "run.json", tmp_path / "run.html"
+    written, page = Path("run.json"), Path("run.html")  # in an empty folder, which conftest.py makes
     result = subprocess.run(
-        [sys.executable, "-m", "xpnn", "bench", "--quick", "--backend", "numba", "--json", written, "--html", page],
+        [*COMMAND, "--quick", "--backend", "numba", "--json", written, "--html", page],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env={**os.environ, "XPNN_CACHE": str(tmp_path)},
+        env={**ENVIRONMENT, "XPNN_CACHE": str(tmp_path)},
     )
     assert result.returncode == 0, result.stderr
     data = json.loads(written.read_text())
@@ -61,19 +64,20 @@ def test_a_run_is_shown_and_written(tmp_path):
     assert {row["extra_info"]["suite"] for row in data["benchmarks"]} == {"ops", "crossover", "ladder"}
     assert "numba, recorded" in result.stdout
     assert page.read_text().startswith("<!")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.html", "run.json"]  # nothing else is left
+    assert sorted(os.listdir()) == ["run.html", "run.json"]  # nothing else is left
 
 
 @pytest.mark.slow
 def test_what_was_measured_before_an_interruption_is_kept(tmp_path):
     written = tmp_path / "run.json"
-    command = [sys.executable, "-m", "xpnn", "bench", "--quick", "--suite", "ops", "--backend", "numpy"]
-    process = subprocess.Popen([*command, "--json", written], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(8)
+    command = [*COMMAND, "--suite", "ops", "--backend", "numpy", "--json", written]  # takes minutes
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT)
+    time.sleep(15)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     data = json.loads(written.read_text())
     assert data["xpnn"]["interrupted"]
-    assert 0 < len(data["benchmarks"]) < 31
+    assert data["benchmarks"]
     assert "interrupted" in out
