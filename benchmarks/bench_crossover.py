@@ -21,6 +21,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_batch(work: str, batch: int, place: Backend, measure: Callable[..., None]) -> None:
     layer = crossover.WORKS[work]
     call = crossover.step(layer, batch, place)
-    call()  # the first records, the second replays
     facts = {"suite": "crossover", "title": layer.title, "batch": batch, "backend": place.device}
     measure(call, f"{layer.title}, batch {batch}", **facts)

@@ -40,9 +40,11 @@ def step(work: Layer, batch: int, place: Backend) -> Callable[[], None]:
     """Forward and backward of a batch that comes from the host, as it is recorded where steps are recorded."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *work.sample)).astype(np.float32)
+    with xpnn.use("numpy"):
+        shape = work.build()(xpnn.tensor(x)).shape
     with xpnn.use(place):
         layer = work.build()
-        dy = xpnn.tensor(rng.standard_normal(layer(xpnn.tensor(x)).shape).astype(np.float32))
+        dy = xpnn.tensor(rng.standard_normal(shape).astype(np.float32))
         weights = list(layer.parameters()) if isinstance(layer, nn.Module) else []
 
     def run(x: Any) -> None:
@@ -81,7 +83,12 @@ def _meeting(old: dict[int, float], new: dict[int, float], low: int, high: int) 
     """Where two lines through the measured points meet, both axes logarithmic."""
     at_low, at_high = (log(new[batch] / old[batch]) for batch in (low, high))
     share = at_low / (at_low - at_high) if at_low != at_high else 1.0
-    return round(exp(log(low) + share * log(high / low)))
+    return _about(exp(log(low) + share * log(high / low)))
+
+
+def _about(batch: float) -> int:
+    """Two digits: between two measured sizes, more would be invented."""
+    return int(float(f"{batch:.2g}"))
 
 
 def order_at(times: Times, batch: int) -> list[str]:

@@ -161,12 +161,12 @@ def rungs(network: str, places: list[Backend]) -> Iterator[Rung]:
             yield Rung(f"{name}, {how}", name, BATCH, partial(batches, place=place, recorded=True))
 
 
-def losses_of(rung: Rung, network: str, batch: int, steps: int) -> np.ndarray:
-    """The losses of the first steps in float64."""
-    x, targets = data(network, "float64")
-    step = rung.make(network, "float64")
+def losses_of(rung: Rung, network: str, batch: int, steps: int, dtype: str = "float64") -> np.ndarray:
+    """The losses of the first steps: in float64 exactly, in float32 as they are timed."""
+    x, targets = data(network, dtype)
+    step = rung.make(network, dtype)
     found = []
-    with xpnn.precision("exact"):
+    with xpnn.precision("exact" if dtype == "float64" else "fast"):
         for i in range(0, steps * batch, batch):
             loss = step(x[i : i + batch], targets[i : i + batch])
             found.append(float(loss if isinstance(loss, float) else loss.item()))

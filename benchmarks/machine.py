@@ -15,6 +15,7 @@ import numpy as np
 
 import xpnn
 from xpnn.core.contract import Backend
+from xpnn.core.threads import usable_cpus
 from xpnn_benchmarks import ceiling
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python")
@@ -27,7 +28,7 @@ def describe(places: Iterable[Backend]) -> dict[str, Any]:
     """What the numbers depend on, as plain data."""
     return {
         "cpu": _cpu(),
-        "cpus": xpnn.get_num_threads(),
+        "cpus": usable_cpus(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
         if hasattr(os, "sysconf")
         else None,

@@ -72,13 +72,14 @@ def looked_at_first(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def measure(benchmark: Any) -> Callable[..., None]:
     """measure(call, group, **facts): time it, and keep the facts beside the times. The first call is timed apart: it
-    compiles where kernels are not on the disk yet."""
+    compiles where kernels are not on the disk yet. The second may record what later ones replay."""
 
     def run(call: Callable[[], Any], group: str, **facts: Any) -> None:
         start = perf_counter()
         call()
         benchmark.group = group
         benchmark.extra_info.update(facts, first_s=perf_counter() - start)
+        call()
         try:
             benchmark(call)
         except KeyboardInterrupt:

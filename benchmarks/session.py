@@ -19,13 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from xpnn.core import measured
 from xpnn.errors import BackendError, DataError
-from xpnn_benchmarks import crossover, peers, startup
+from xpnn_benchmarks import crossover, machine, peers, startup
+from xpnn_benchmarks.report import source
 
 HERE = Path(__file__).parent
 TRAIN, OPS = ("bench_ladder.py",), ("bench_crossover.py", "bench_ops.py")
 SUITES = {"train": TRAIN, "ops": OPS, "all": TRAIN + OPS}
 QUIETLY = (
     *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:doctest", "--benchmark-quiet"),
+    *("-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"),
     *("-c", os.devnull, "--rootdir", str(HERE), "--import-mode=importlib", "-o", "python_files=bench_*.py"),
 )
 
@@ -69,6 +71,7 @@ def _within_brackets(nodeid: str) -> str:
 def run(suite: str, backends: Sequence[str], quick: bool, console: Console) -> dict[str, Any]:
     """Measure, and give what was measured. BackendError for a backend that cannot be used, DataError for nothing."""
     options = [f"--backend={name}" for name in backends] + ["--quick"] * quick
+    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for other tests
     with tempfile.TemporaryDirectory() as folder, Progress(*COLUMNS, console=console, transient=True) as bar:
         written, watch = Path(folder, "run.json"), Watch(suite, bar)
         files = [str(HERE / name) for name in SUITES[suite]]
@@ -77,8 +80,9 @@ def run(suite: str, backends: Sequence[str], quick: bool, console: Console) -> d
         if code == pytest.ExitCode.USAGE_ERROR:
             raise BackendError("bench: the suite could not be started")
         if not written.exists() or not written.stat().st_size:
-            why = "interrupted before the first" if watch.about["interrupted"] else str(watch.about["failed"])
-            raise DataError(f"bench: nothing was measured ({why})")
+            if watch.about["interrupted"]:
+                raise KeyboardInterrupt
+            raise DataError(f"bench: nothing was measured: {watch.about['failed'] or 'no benchmark is of this choice'}")
         return json.loads(written.read_text())
 
 
@@ -102,10 +106,11 @@ def against_peers(data: dict[str, Any], console: Console) -> None:
             startup.run((), rounds, about["start"].append)
         except KeyboardInterrupt:
             about["interrupted"] = True
+    about["noise"] = machine.noise(about["noise"]["before"], machine.steadiness())
 
 
 def remember(data: dict[str, Any]) -> str:
-    """Keep for "auto" which backend is the fastest at batch 64, where all usable ones were measured: it, or ""."""
+    """Keep for "auto" which backend is the fastest at batch 64: it, or "" where not all were measured, or in noise."""
     from xpnn.core import backend as backends
 
     usable = {place.device for place in backends.usable()[0]}
@@ -114,7 +119,7 @@ def remember(data: dict[str, Any]) -> str:
         usable == set(by_place) and all(crossover.USUAL in by_batch for by_batch in by_place.values())
         for by_place in times.values()
     )
-    if not complete:
+    if not complete or source.noisy(data):
         return ""
     order = crossover.order_at(times, crossover.USUAL)
     try:

@@ -61,6 +61,7 @@ def row(work: Work, lanes: list[Lane], ceilings: dict[str, float]) -> Row:
     if ours.why_not or not ours.seconds:
         return found
     found["ms"] = 1e3 * median(ours.seconds) * work.parts
+    found["extrapolated"] = work.parts != 1
     for unit, amount in (("gflops", work.flops), ("gbytes", work.nbytes)):
         if amount:
             rate = 1e-9 * amount / (1e-3 * found["ms"])

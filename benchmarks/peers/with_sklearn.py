@@ -20,7 +20,7 @@ def training(w: Work, a: Arrays) -> worker.Run:
 
 def variants(w: Work, a: Arrays) -> Iterator[tuple[str, Callable[[], worker.Run]]]:
     if w.sizes.get("model") == "mlp":
-        yield "MLPClassifier", lambda: training(w, a)
+        yield "MLPClassifier, weights of its own: its losses are not compared", lambda: training(w, a)
 
 
 if __name__ == "__main__":

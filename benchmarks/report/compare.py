@@ -103,7 +103,7 @@ def _told(value: Any) -> Any:
 
 
 def show(old_path: Path | str, new_path: Path | str, console: Console) -> bool:
-    """Print the comparison of two files of `xpnn bench --json`; True where something got slower.
+    """Print the comparison of two files of `xpnn bench --json`; True where something got slower, and could be told.
 
     DataError where one of them is not such a file.
     """
@@ -115,9 +115,8 @@ def show(old_path: Path | str, new_path: Path | str, console: Console) -> bool:
         console.print(Text(f"warning: {line}", style="yellow"))
     least, most = found.explained
     said = f"NumPy's product took {times(found.drift)} the time; noise explains from {times(least)} to {times(most)}"
-    console.print(
-        Text(said + (": too noisy to tell much, measure again" if most > TELLING * max(1, found.drift) else "")), ""
-    )
+    untold = most > TELLING * max(1, found.drift) or bool(noisy(old) or noisy(new))
+    console.print(Text(said + (": too noisy to tell, measure again" if untold else "")), "")
     for title, pairs in (("Slower", found.slower), ("Faster", found.faster)):
         if pairs:
             cells = [(_name(o), duration(o.median), duration(n.median), times(_ratio((o, n)))) for o, n in pairs]
@@ -126,7 +125,7 @@ def show(old_path: Path | str, new_path: Path | str, console: Console) -> bool:
     for count, run in ((found.only_old, "old"), (found.only_new, "new")):
         counts += f", {count} only in the {run} run" if count else ""
     console.print(Text(counts, style="bold"))
-    return bool(found.slower)
+    return bool(found.slower) and not untold
 
 
 def _name(row: Row) -> str:

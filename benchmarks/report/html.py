@@ -86,4 +86,5 @@ def command(data: dict[str, Any]) -> str:
     words += ["--quick"] if about["quick"] else []
     words += ["--peers"] if about.get("peers") else []
     version = about["machine"]["versions"]["xpnn"]
-    return f"pip install 'xpnn[bench]=={version}'\n{' '.join([*words, '--html report.html'])}"
+    extras = "bench,peers" if data["xpnn"].get("peers") else "bench"
+    return f"pip install 'xpnn[{extras}]=={version}'\n{' '.join([*words, '--html report.html'])}"

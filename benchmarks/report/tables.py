@@ -174,7 +174,9 @@ def batches(data: dict[str, Any]) -> Table:
 
 
 def advices(data: dict[str, Any]) -> list[str]:
-    """For each work the sentence that a user wants."""
+    """For each work the sentence that a user wants; one for all where the run was too noisy to say."""
+    if noisy(data):
+        return ["Which backend from which batch size on? This run was too noisy to say: measure again."]
     return [f"{work}: {advice(by_place)}" for work, by_place in crossover.tabulate(data["benchmarks"]).items()]
 
 
@@ -196,10 +198,12 @@ def peers(data: dict[str, Any]) -> Table:
         rate = f"{number(row['rate'])} {'GFLOP/s' if row['unit'] == 'gflops' else 'GB/s'}" if "rate" in row else ""
         share = percent(row["of_ceiling"]) if "rate" in row else ""
         forms = ", ".join(f"{lane['side']} {lane['variant']}" for lane in row["lanes"] if lane["variant"])
-        cells.append((row["work"], duration(1e-3 * row["ms"]) if "ms" in row else "-", *ratios, rate, share, forms))
+        ours = duration(1e-3 * row["ms"]) if "ms" in row else "-"
+        cells.append((row["work"], f"≈ {ours}" if row.get("extrapolated") else ours, *ratios, rate, share, forms))
     columns = ("work", "xpnn", *[f"{name} / xpnn" for name in names], "achieved", "of ceiling", "fastest forms")
     notes = [
-        "Time of the peer over ours, median (least - most) of the rounds: above 1 xpnn is the faster.",
+        "Time of the peer over ours, median (least - most) of the rounds: above 1 xpnn is the faster. ≈ extrapolated "
+        "from a stretch of steps.",
         *_without(found),
     ]
     return Table("Peers", columns, cells, notes=notes, spare=("fastest forms", "achieved", "of ceiling"))

@@ -75,6 +75,9 @@ def test_batches(run):
     assert table.rows[0] == ("dense", "numpy", "10.0 µs", "640 µs", "41.0 ms")
     assert [isinstance(cell, tables.Strong) for cell in table.rows[1][2:]] == [False, True, True]
     assert tables.advices(run) == ["dense: below batch 64 use numpy, above it numba"]
+    run["xpnn"]["noise"]["noisy"] = "it was"
+    (said,) = tables.advices(run)
+    assert "too noisy to say" in said
 
 
 def test_advice_where_little_was_measured():

@@ -25,12 +25,21 @@ def test_auto_is_what_was_the_fastest(file):
 
 
 def test_a_backend_that_is_gone_is_passed_over(file):
-    measured.keep(["cuda:7", "numpy"])
+    measured.keep(["gone", "numpy"])
     assert backend.get("auto").name == "numpy"
 
 
+def test_a_gpu_that_was_not_measured_may_have_come_since(file, monkeypatch):
+    versions = {"cupy-cuda12x": "14.2.0"}
+    monkeypatch.setattr(measured.metadata, "version", lambda name: versions.get(name, "1"))
+    measured.keep(["numpy"])
+    assert measured.kept() == ((), "")
+    measured.keep(["cuda:0", "numpy"])
+    assert measured.kept()[0] == ("cuda:0", "numpy")
+
+
 @pytest.mark.parametrize(
-    "changed", [{"machine": "another"}, {"cpus": -1}, {"version": "0"}, {"installed": []}, {"order": 3}]
+    "changed", [{"machine": "another"}, {"cpus": -1}, {"installed": {"numba": "0"}}, {"installed": []}, {"order": 3}]
 )
 def test_elsewhere_it_does_not_count(file, changed):
     measured.keep(["numpy"])

@@ -1,21 +1,23 @@
 """What `xpnn bench` found out about this machine and kept: the order in which "auto" tries the backends.
 
 One small JSON file in the cache folder. It counts only where it was measured: on the machine of this name, with as many
-CPUs, this version of xpnn, and the same libraries installed; anything else is as if it were not there.
+CPUs and the same versions of the libraries; anything else is as if it were not there. Nor does it count where CuPy is
+installed and was not among what could be measured: a GPU may have come since.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import json
 import os
 import platform
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numba", "cupy")
+LIBRARIES = ("xpnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def cache_folder() -> Path:
@@ -32,10 +34,11 @@ def file() -> Path:
 
 
 def _circumstances() -> dict[str, Any]:
-    from xpnn import __version__
-
-    installed = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
-    return {"version": __version__, "machine": platform.node(), "cpus": os.cpu_count(), "installed": installed}
+    installed = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
+    return {"machine": platform.node(), "cpus": os.cpu_count(), "installed": installed}
 
 
 def keep(order: Sequence[str]) -> None:
@@ -56,8 +59,10 @@ def kept() -> tuple[tuple[str, ...], str]:
     """(the order, when it was measured); ((), "") where nothing that counts here was kept."""
     try:
         found = json.loads(file().read_text())
-        if {name: found.get(name) for name in _circumstances()} != _circumstances():
+        now, order = _circumstances(), tuple(map(str, found["order"]))
+        cuda = any(name.startswith("cupy") for name in now["installed"])
+        if {name: found.get(name) for name in now} != now or cuda != any(name.startswith("cuda") for name in order):
             return (), ""
-        return tuple(map(str, found["order"])), str(found["date"])
+        return order, str(found["date"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or damaged
         return (), ""
