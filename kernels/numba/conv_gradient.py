@@ -20,6 +20,7 @@ from xpnn_kernels.numba.conv import (
     TALL,
     WIDE,
     fetch,
+    find,
     product,
     zeros_half,
     zeros_middle,
@@ -147,7 +148,7 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
             clear(padded[: there * columns * C])
         for p0 in range(0, P, height):
             p1 = min(P, p0 + height)
-            M, h0 = (p1 - p0) * Q, p0 * SH - top
+            M = (p1 - p0) * Q
             dz = dy[(n * P + p0) * Q * O : (n * P + p1) * Q * O]
             if masked or part % widths[0]:  # or tiles would read on behind the end of dy
                 dz = copied
@@ -155,9 +156,9 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
             if db.size:
                 add_columns(dz, M, O, db, d0 * O)
             if dw.size:
-                h1 = (p1 - 1) * SH + (KH - 1) * DH + 1 - top
-                fetch(False, x, x, (n, H, W), C, h0, h1, -left, columns - left, band)
-                add_kernel_gradient(band, place, M, taps, K, I, dz, part, widths[0], groups, dw, d0 * K * O)
+                at = find(False, x, x, shape, height, n, p0, p1, band)
+                under = band if at < 0 else x[at:]
+                add_kernel_gradient(under, place, M, taps, K, I, dz, part, widths[0], groups, dw, d0 * K * O)
             for m0 in range(0, M if dx.size else 0, CHUNK):
                 m1 = min(m0 + CHUNK, M)
                 product(dz, pixels, m0, m1, channels, part, part, panels, wide, widths[1], groups, db[:0], T, 0, False)

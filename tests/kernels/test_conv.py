@@ -1,6 +1,7 @@
 """Convolution kernels: odd sizes against float64, one thread and two, the same bits twice, NaN, masks of their own."""
 
 import ctypes
+import math
 import mmap
 import sys
 
@@ -122,21 +123,47 @@ def test_tiles_read_no_further_than_the_band(sizes):
     assert place.max() + taps.max() < plan.band()
 
 
+def before_a_wall(shape):
+    """Ones, and behind them a page that may not be touched."""
+    size = math.prod(shape)
+    nbytes = -(-size * 4 // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = np.frombuffer(mmap.mmap(-1, nbytes + mmap.PAGESIZE), np.float32)
+    wall = ctypes.c_void_p(memory[nbytes // 4 :].ctypes.data)
+    assert ctypes.CDLL(None).mprotect(wall, mmap.PAGESIZE, 0) == 0
+    array = memory[nbytes // 4 - size : nbytes // 4].reshape(shape)
+    array[...] = 1
+    return array
+
+
+def direct(x, w, b, dy):
+    """y and the gradients of the direct kernels, each array where it is."""
+    attrs = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1, "activation": None}
+    specs = [Spec(a.shape, a.dtype) for a in (x, w, b)]
+    there, back = (
+        [np.empty(spec.shape, spec.dtype) for spec in conv_direct.work(phase, *specs, **attrs)]
+        for phase in ("forward", "backward")
+    )
+    y, dins = np.empty_like(dy), [np.empty_like(a) for a in (x, w, b)]
+    conv_direct.forward((y,), (), x, w, b, work=there, **attrs)
+    conv_direct.backward(dins, (dy,), Kept((x, w, b), (y,), (), tuple(specs)), work=back, **attrs)
+    return y, *dins
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="protects a page of memory as POSIX does")
 @pytest.mark.parametrize("O", [6, 32])
 def test_nothing_is_read_behind_the_gradient(O):
-    """It is not copied where tiles end with its rows; behind it is a page that may not be touched."""
+    """It is not copied where tiles end with its rows."""
     x, w, b = (np.ones(shape, np.float32) for shape in ((1, 5, 5, 2), (3, 3, 2, O), (O,)))
-    pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
-    memory = np.frombuffer(pages, np.float32)
-    half = memory.size // 2
-    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(memory[half:].ctypes.data), mmap.PAGESIZE, 0) == 0
-    dy = memory[half - 9 * O : half].reshape(1, 3, 3, O)
-    dy[...] = 1
-    attrs = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1, "activation": None}
-    specs = [Spec(a.shape, a.dtype) for a in (x, w, b)]
-    work = [np.empty(spec.shape, spec.dtype) for spec in conv_direct.work("backward", *specs, **attrs)]
-    dins = [np.empty_like(a) for a in (x, w, b)]
-    conv_direct.backward(dins, (dy,), Kept((x, w, b), (dy,), (), tuple(specs)), work=work, **attrs)
-    np.testing.assert_array_equal(dins[1], np.full_like(w, 9))
-    np.testing.assert_array_equal(dins[2], np.full_like(b, 9))
+    _, _, dw, db = direct(x, w, b, before_a_wall((1, 3, 3, O)))
+    np.testing.assert_array_equal(dw, np.full_like(w, 9))
+    np.testing.assert_array_equal(db, np.full_like(b, 9))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="protects a page of memory as POSIX does")
+@pytest.mark.parametrize(("C", "O"), [(1024, 16), (16, 1024)])
+def test_nothing_is_read_behind_rows_that_are_not_copied(C, O):
+    """Of the last band, which has fewer rows than the others and is no whole number of tiles."""
+    w, b, images = np.ones((1, 1, C, O), np.float32), np.ones(O, np.float32), (2, 5, 8)
+    y, dx, dw, db = direct(before_a_wall((*images, C)), w, b, before_a_wall((*images, O)))
+    for found, expected in ((y, C + 1), (dx, O), (dw, 80), (db, 80)):
+        np.testing.assert_array_equal(found, np.full_like(found, expected))
