@@ -117,7 +117,9 @@ def strip(tile, height, a, place, m0, m1, taps, k0, k1, offset, panel, b0, width
     for m in range(m0, m1, height):
         to = z0 + (m - m0) * pitch + n0
         sums = simd.load(tile, z, to, pitch, m1 - m, count) if k0 else start
-        sums = add_products_at(sums, a, place, m, taps, k0, offset, k1 - k0, panel, b0 + k0 * width, width)
+        next_to = a, place[m + height] + taps[k0] + offset
+        rest = taps, k0, offset, k1 - k0, panel, b0 + k0 * width, width
+        sums = add_products_at(sums, a, place, m, *rest, *next_to)
         if last == 2:
             sums = relu(sums)
         simd.store(sums, z, to, pitch, m1 - m, count)

@@ -43,22 +43,25 @@ short_middle, short_narrow, short_half = (
 
 
 @kernel
-def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, dw, d0):
-    """dw[k, n0:n0 + count] += sum over m < M of a[place[m] + taps[k] + offset] dz[m, n0:n0 + count]."""
+def sum_strip(tile, height, a, place, offset, M, taps, K, dz, n0, count, pitch, dw, d0, x, soon, size):
+    """dw[k, n0:n0 + count] += sum over m < M of a[place[m] + taps[k] + offset] dz[m, n0:n0 + count].
+
+    Meanwhile the `size` elements of x are asked for that the next band begins with, from `soon` on.
+    """
     for k in range(0, K, height):
         sums = simd.load(tile, dw, d0 + k * pitch + n0, pitch, K - k, count)
-        sums = add_products_at(sums, a, taps, k, place, 0, offset, M, dz, n0, pitch)
+        sums = add_products_at(sums, a, taps, k, place, 0, offset, M, dz, n0, pitch, x, soon + k * M % size)
         simd.store(sums, dw, d0 + k * pitch + n0, pitch, K - k, count)
 
 
 @kernel
-def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0):
+def add_kernel_gradient(band, place, M, taps, K, I, dz, O, width, groups, dw, d0, x, soon, size):
     lanes, pitch = simd.WIDTH // dz.itemsize, O * groups
     short = -(-K // SHORT) * SHORT < -(-K // TALL) * TALL
     for g in range(groups):
         for o in range(0, O, width):
             n, count = g * O + o, min(width, O - o)
-            rest = band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0
+            rest = band, place, g * I, M, taps, K, dz, n, count, pitch, dw, d0, x, soon, size
             if width == WIDE * lanes:
                 sum_strip(zeros_wide(dw), LOW, *rest)
             elif MIDDLE < WIDE and width == MIDDLE * lanes:
@@ -158,7 +161,8 @@ def images(x, dy, kept, masked, panels, dx, dw, db, d0, shape, height, widths, t
             if dw.size:
                 at = find(False, x, x, shape, height, n, p0, p1, band)
                 under = band if at < 0 else x[at:]
-                add_kernel_gradient(under, place, M, taps, K, I, dz, part, widths[0], groups, dw, d0 * K * O)
+                ahead = x, (n * H + p1 * SH - top) * W * C, (p1 - p0) * SH * W * C
+                add_kernel_gradient(under, place, M, taps, K, I, dz, part, widths[0], groups, dw, d0 * K * O, *ahead)
             for m0 in range(0, M if dx.size else 0, CHUNK):
                 m1 = min(m0 + CHUNK, M)
                 product(dz, pixels, m0, m1, channels, part, part, panels, wide, widths[1], groups, db[:0], T, 0, False)

@@ -50,7 +50,7 @@ def store(typing, tile, array, index, count, past):
     return types.void(tile, array, INT, INT, types.boolean), generate
 
 
-def _ask(builder, place):
+def ask(builder, place):
     prefetch = ir.FunctionType(ir.VoidType(), [PLACE, I32, I32, I32])
     prefetch = cgutils.get_or_insert_function(builder.module, prefetch, "llvm.prefetch.p0")
     builder.call(prefetch, [place, *map(I32, (0, 3, 1))])  # to read, to be kept, data
@@ -63,7 +63,7 @@ def ahead(typing, tile, array, index):
     def generate(context, builder, signature, values):
         start = builder.bitcast(_start(context, builder, array, *values[1:]), PLACE)
         for at in range(0, tile.columns * WIDTH, LINE):
-            _ask(builder, builder.gep(start, [WORD(at)]))
+            ask(builder, builder.gep(start, [WORD(at)]))
         return context.get_dummy_value()
 
     return types.void(tile, array, INT), generate
@@ -75,7 +75,7 @@ def line_ahead(typing, array, at):
 
     def generate(context, builder, signature, values):
         start = builder.bitcast(_start(context, builder, array, values[0], WORD(0)), PLACE)
-        _ask(builder, builder.gep(start, values[1:]))
+        ask(builder, builder.gep(start, values[1:]))
         return context.get_dummy_value()
 
     return types.void(array, INT), generate
