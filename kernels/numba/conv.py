@@ -150,7 +150,7 @@ def product(a, place, m0, m1, taps, K, I, panels, O, width, groups, bias, z, z0,
 @on_threads
 def forward(thread, threads, x, kept, masked, panels, bias, y, positive, shape, height, width, place, taps, bands):
     """y = x * w + bias, or with `positive` the ReLU of that. masked: x is a gradient, to be masked by `kept` first."""
-    N, C, P, Q, O, KH, KW, groups = shape[0], *shape[3:9], shape[15]
+    N, _, _, C, P, Q, O, KH, KW, _, _, _, _, _, _, groups = shape
     each, I = -(-P // height), C // groups
     K = KH * KW * I
     for item in range(N * each * thread // threads, N * each * (thread + 1) // threads):
