@@ -104,6 +104,15 @@ CASES = [
     ],
     ("argmax", Case((Arg((7, 700), "few"),), {"axis": 1})),
     ("argmin", Case((Arg((70, 40), "few"),), {"axis": 0})),
+    *[  # few results of many elements
+        (name, Case((Arg(shape, "few"),), {"axis": axis}))
+        for name, shape, axis in (
+            ("argmax", (9000,), 0),
+            ("argmin", (300_000, 3), 0),
+            ("argmin", (3, 70_000), 1),
+            ("argmax", (4, 50_257), 1),
+        )
+    ],
     *[
         ("embedding", Case((Arg((V, E)), Arg((P,), "labels", high=high))))
         for V, E, P, high in ((5, 3, 600, 4), (400, 2, 300, 20), (30, 300, 9, 4))
