@@ -153,6 +153,18 @@ def test_labels_of_other_dtypes_are_the_same_labels(op, C, dtype):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_row_of_nan_is_never_right():
+    """However many classes: 50257 squared is beyond 32 bits."""
+    gpu, C = CUDA.backend, 50_257
+    scores = np.full((3, C), np.nan, "f4")
+    scores[0], scores[1, 1:] = 0, 1  # no NaN; one; nothing else
+    scores[0, 7] = 1
+    with CUDA.ready():
+        given = [gpu.from_host(array) for array in (np.zeros(2, "i8"), scores, np.array([7, 7, 7]))]
+        counts = gpu.to_host(gpu.forward(REGISTRY["hits"], given, {"k": 1})[0][0])
+    np.testing.assert_array_equal(counts, [1, 3])
+
+
 WHOLE = {
     "add": {},
     "subtract": {},
