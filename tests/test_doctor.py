@@ -44,6 +44,7 @@ def machine(monkeypatch):
 
     set_up()
     monkeypatch.setattr(causes, "unmet", lambda name: "")
+    monkeypatch.setattr(causes, "nvmath", lambda: "1.0.0")
     monkeypatch.setattr(doctor, "usable_cpus", lambda: 4)
     monkeypatch.setattr(gpu, "_nvidia_hardware", lambda: False)
     for name in (*doctor.THREAD_SETTINGS, "CUDA_VISIBLE_DEVICES"):

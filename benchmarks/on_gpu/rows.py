@@ -115,7 +115,7 @@ SMALL, LARGE = 1 << 20, 1 << 24
 FIRST_STEP = Row("first step of a process", starting.first_step, (reported(2, "warm", "s", "warm_s"),), 60)
 ROWS = (
     Row("machine and ceilings", machine, (), 60),
-    *[Row(f"check: {name}", check, (), 40) for name, check in checks.ROWS.items()],
+    *[Row(f"check: {name}", check, (), checks.LIMITS_S.get(name, 40)) for name, check in checks.ROWS.items()],
     _network("MLP 784-300-10", "mlp", 64, "fast", 25),
     _network("MNIST CNN", "cnn", 512, "fast", 120),
     _lstm("fast", None),

@@ -14,12 +14,13 @@ __global__ void __launch_bounds__(256, 4)
     const long long label = labels[n];
     if (label < 0 || label >= C) continue;
     const T asked = row[label];
-    int ahead = 0;
+    int ahead = 0, nan = 0;  // with a NaN it is never right
     for (int c = lane; c < C; c += 32) {
       const T score = row[c];
-      ahead += score != score ? C : score > asked || (score == asked && c < label);  // with a NaN it is never right
+      ahead += score > asked || (score == asked && c < label);
+      nan |= score != score;
     }
-    if (warp_reduce(ahead, Plus()) < k) ++right;
+    if (!__any_sync(~0u, nan) && warp_reduce(ahead, Plus()) < k) ++right;
   }
   if (lane != 0) return;
   if (right != 0) atomicAdd((unsigned long long*)counts, (unsigned long long)right);

@@ -4,7 +4,7 @@
 // each. A block of 256 threads has `width` results: where the last axis is kept, neighbouring threads have neighbouring
 // results; where it is reduced (by_row), neighbouring elements. What they have found is put together in a tree in shared
 // memory, so that the order depends on sizes only. Few results of many elements are found in parts, one a gridDim.y,
-// which a second launch reduces.
+// which a second launch reduces; positions are not: their values would have to be kept beside them.
 //
 // The gradient of a largest or smallest element goes in equal shares to those that are as large: `ties` counts them.
 #include "reduction.cuh"

@@ -2,7 +2,7 @@
 //
 // Adam reads p, g, m, v and writes p, m, v: 28 bytes an element in float32; bound by memory. New arrays may be the old
 // ones: an element is read before it is written, by the same thread. lr and step are read from the device, so that a
-// recorded step sees their present values; `count` advances step in a launch after, as other blocks may still read it.
+// recorded step sees their present values; the last block to end advances step, which the others read before.
 #include "common.cuh"
 
 enum Rule { SGD, MOMENTUM, NESTEROV, ROOT, ADAM };

@@ -26,7 +26,8 @@ failure: dict[str, Exception] = {}
 gpus = 2
 current = streams.gpus
 
-attributes = {16: 2, 75: 8, 76: 0, 97: 227 << 10}
+capability = "80"
+attributes = {16: 2, 97: 227 << 10}
 """Two multiprocessors only: what wants more blocks at a time than that takes its other way."""
 
 
@@ -54,6 +55,7 @@ class Device:
     def __init__(self, device=None):
         self.id = current[-1] if device is None else int(device)
 
+    compute_capability = property(lambda self: capability)
     mem_info = property(lambda self: (memory.left["free"], memory.left["total"]))
 
     def __enter__(self):
@@ -143,7 +145,5 @@ runtime = types.SimpleNamespace(
     getDevice=lambda: current[-1],
     cudaDevAttrMultiProcessorCount=16,
     cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
-    cudaDevAttrComputeCapabilityMajor=75,
-    cudaDevAttrComputeCapabilityMinor=76,
     deviceGetAttribute=lambda attribute, device: attributes[attribute],
 )

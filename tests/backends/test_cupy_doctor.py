@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 
 import pytest
 
@@ -33,8 +34,9 @@ def look(monkeypatch):
         for row in rows:
             assert (row.status == "ok") == (not row.fix)
             assert "\n" not in row.text + row.fix
-        assert [row.name for row in rows] == ["driver", "cupy"]
-        return rows
+        names = ["driver", "cupy", *["nvmath"] * bool(driver.gpus and wheels)]
+        assert [row.name for row in rows] == names
+        return rows[:2]
 
     return look
 
@@ -99,6 +101,30 @@ def test_what_the_trial_found(look):
     _, cupy = look(ONE, WHEEL, RuntimeError("it ended with code -11"))
     assert cupy.status == "fail"
     assert "ends the process (it ended with code -11)" in cupy.text
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "text"),
+    [
+        ("1.0.0", "ok", "nvmath-python 1.0.0: large products by cuBLASLt"),
+        ("", "warn", "nvmath-python is not installed: large products do without cuBLASLt"),
+    ],
+)
+def test_the_library_of_products(monkeypatch, version, status, text):
+    monkeypatch.setattr(causes, "nvmath", lambda: version)
+    row = gpu._nvmath(ONE)
+    assert (row.status, row.text, row.fix) == (status, text, "" if version else "pip install 'xpnn[cuda12]'")
+
+
+def test_the_version_of_nvmath(monkeypatch):
+    monkeypatch.setattr(metadata, "version", {"nvmath-python": "1.0.0"}.__getitem__)
+    assert causes.nvmath() == "1.0.0"
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert causes.nvmath() == ""
 
 
 @pytest.mark.parametrize(

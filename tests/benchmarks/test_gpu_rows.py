@@ -10,6 +10,7 @@ import pytest
 
 import xpnn
 from cuda_cpu import build, standin
+from xpnn.backends.cupy import formats
 from xpnn.backends.cupy.graph import Graph
 from xpnn.core import backend as backends
 from xpnn_benchmarks import on_gpu
@@ -158,6 +159,21 @@ ON_THE_STAND_IN = {
 def test_checks_pass_on_the_stand_in(gpu, name):
     assert checks.CHECKS[name] is ON_THE_STAND_IN[name]
     assert checks.ROWS[name](bench(gpu))["text"]
+
+
+@CUDA
+@pytest.mark.parametrize(("capability", "there"), [("70", set()), ("75", {"Fp16"}), ("90", {"Fp16", "Bf16", "Tf32"})])
+def test_what_is_compiled_is_what_the_gpu_has(gpu, monkeypatch, capability, there):
+    cuda = gpu.cupy.cuda
+    monkeypatch.setattr(cuda, "capability", capability)
+    monkeypatch.setattr(cuda.Function, "local_size_bytes", 0, raising=False)
+    formats.architecture.cache_clear()
+    assert checks.compiling(gpu)
+    formats.architecture.cache_clear()
+    names = " ".join(name for made in cuda.RawModule.made for name in made.names)
+    assert {form for form in formats.ROUNDED.values() if form in names} == there
+    assert "<double" not in names
+    assert "<float" in names
 
 
 @CUDA

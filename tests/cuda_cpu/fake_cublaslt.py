@@ -58,6 +58,7 @@ class Lt:
     """The module, for one test. asked: how often for an algorithm; made: the epilogues of the products made, computed:
     their arithmetic."""
 
+    cuBLASLtError = Refused
     Epilogue, matmul_heuristic_result_dtype = Epilogue, matmul_heuristic_result_dtype
     MatmulDescAttribute, MatrixLayoutAttribute = MatmulDescAttribute, MatrixLayoutAttribute
     MatmulPreferenceAttribute = MatmulPreferenceAttribute

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from unittest import mock
 
 import numpy as np
@@ -13,7 +14,7 @@ from xpnn import check
 from xpnn.backends.cupy import blas, dense, gemm
 from xpnn.core import backend as backends
 from xpnn.core.op import REGISTRY, Arg, Case
-from xpnn.errors import CaptureError
+from xpnn.errors import BackendError, CaptureError
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
 
@@ -84,6 +85,33 @@ def test_without_the_library_all_are(cupy):
         blas.library.cache_clear()
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"nvmath": types.ModuleType("nvmath"), "nvmath.bindings.cublas": None},
+        {name: types.ModuleType(name) for name in ("nvmath", "nvmath.bindings.cublas", "nvmath.bindings.cublasLt")},
+    ],
+    ids=["a part is missing", "another version"],
+)
+def test_a_library_that_is_broken_is_told_of(cupy, broken):
+    blas.library.cache_clear()
+    try:
+        with mock.patch.dict("sys.modules", broken):
+            with pytest.warns(RuntimeWarning, match="nvmath-python is installed and cannot be used .*nvmath") as told:
+                assert blas.library(1) is None
+            assert blas.library(1) is None
+        assert len(told) == 1
+    finally:
+        blas.library.cache_clear()
+
+
+def test_a_product_that_the_library_refuses_is_named(lt, cupy):
+    lt.matmul_algo_get_heuristic = mock.Mock(side_effect=lt.cuBLASLtError("NOT_SUPPORTED"))
+    with cupy.cuda.Device(1), pytest.raises(BackendError, match=r"no algorithm for 3 x 4 times 4 x 5 .*NOT_SUPPORTED"):
+        blas.Call(*product_of(cupy))()
+    assert not [thing for thing in lt._things.values() if thing.kind == "matmul_preference"]
+
+
 def product_of(cupy, M=3, K=4, N=5, start=0):
     a, b, out = (cupy.ones(n + start, np.float32)[start:] for n in (M * K, K * N, M * N))
     return gemm.Product(M, N, K, (K, 1), (1, N), np.dtype("float32")), "exact", a, b, out
@@ -140,7 +168,7 @@ def test_a_wrong_layout_is_noticed(lt, change):
     right = blas._matrix
     with (
         mock.patch.object(blas, "_matrix", lambda *args: change(right(*args))),
-        pytest.raises((check.ConformanceError, fake_cublaslt.Refused)),
+        pytest.raises((check.ConformanceError, fake_cublaslt.Refused, BackendError)),
     ):
         parity("matmul", "float32", (3, 4), (4, 5))
 
@@ -168,4 +196,5 @@ def test_the_stand_in_has_the_names_and_types_of_the_library():
     assert all(real.Epilogue[epilogue.name] == epilogue for epilogue in fake_cublaslt.Epilogue)
     compute = pytest.importorskip("nvmath.bindings.cublas").ComputeType
     assert all(compute[one.name] == one for one in fake_cublaslt.ComputeType)
+    assert issubclass(real.cuBLASLtError, Exception)
     assert real.matmul_heuristic_result_dtype["algo"].itemsize == 64

@@ -136,12 +136,14 @@ def test_fp16_overflows_and_the_others_do_not(device):
     assert found["bf16"] == pytest.approx(70001, rel=1e-2)
 
 
-@pytest.mark.parametrize(("major", "minor", "there"), [(7, 0, set()), (7, 5, {"fp16"}), (8, 0, set(ROUNDOFF))])
-def test_a_gpu_without_a_format_computes_in_float32(device, major, minor, there):
+@pytest.mark.parametrize(
+    ("capability", "there"), [("70", set()), ("75", {"fp16"}), ("80", {*ROUNDOFF}), ("120", {*ROUNDOFF})]
+)
+def test_a_gpu_without_a_format_computes_in_float32(device, capability, there):
     rng = np.random.default_rng(0)
     x, w = parameter(rng.normal(size=(4, 9))), parameter(rng.normal(size=(9, 5)))
     exact = (x @ w).numpy()
-    with mock.patch.dict(device.attributes, {75: major, 76: minor}):
+    with mock.patch.object(device, "capability", capability):
         for precision in ROUNDOFF:
             formats.architecture.cache_clear()
             with xpnn.precision(precision):

@@ -104,6 +104,15 @@ CASES = [
     ],
     ("argmax", Case((Arg((7, 700), "few"),), {"axis": 1})),
     ("argmin", Case((Arg((70, 40), "few"),), {"axis": 0})),
+    *[  # few results of many elements
+        (name, Case((Arg(shape, "few"),), {"axis": axis}))
+        for name, shape, axis in (
+            ("argmax", (9000,), 0),
+            ("argmin", (300_000, 3), 0),
+            ("argmin", (3, 70_000), 1),
+            ("argmax", (4, 50_257), 1),
+        )
+    ],
     *[
         ("embedding", Case((Arg((V, E)), Arg((P,), "labels", high=high))))
         for V, E, P, high in ((5, 3, 600, 4), (400, 2, 300, 20), (30, 300, 9, 4))
@@ -142,6 +151,18 @@ def test_labels_of_other_dtypes_are_the_same_labels(op, C, dtype):
             answers.append([gpu.to_host(array) for array in found])
     for one, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_row_of_nan_is_never_right():
+    """However many classes: 50257 squared is beyond 32 bits."""
+    gpu, C = CUDA.backend, 50_257
+    scores = np.full((3, C), np.nan, "f4")
+    scores[0], scores[1, 1:] = 0, 1  # no NaN; one; nothing else
+    scores[0, 7] = 1
+    with CUDA.ready():
+        given = [gpu.from_host(array) for array in (np.zeros(2, "i8"), scores, np.array([7, 7, 7]))]
+        counts = gpu.to_host(gpu.forward(REGISTRY["hits"], given, {"k": 1})[0][0])
+    np.testing.assert_array_equal(counts, [1, 3])
 
 
 WHOLE = {

@@ -31,12 +31,15 @@ class precision:
     "fast"   (at first) kernels may rearrange the arithmetic, where that costs a few digits and saves much time: 3 x 3
              convolutions by Winograd's algorithm, with errors up to 5e-6 of the largest value instead of 5e-7
     "exact"  direct kernels only: sums of products, as the formula says
-    "tf32", "bf16", "fp16"  as "fast", and products of float32 arrays may be made by tensor cores: operands rounded to
-             nearest even, to 11, 8 or 11 significant bits, sums in float32. Arrays stay float32, and so does all that
-             is no product (of the gradient of a bias kernels may make one, with ones). GPUs have fp16 from compute
-             capability 7.5 on, the others from 8.0; elsewhere, on a CPU and of float64, the arithmetic is that of
-             "fast". What is beyond 65504 overflows in fp16: an operand becomes infinite, and its
-             product with 0 NaN; tf32 and bf16 have the range of float32.
+    "tf32", "bf16", "fp16"  as "fast", and products of float32 arrays may be made by tensor cores, with operands rounded
+             to 11, 8 or 11 significant bits and sums in float32: those of dense layers, `matmul`, convolutions and
+             transposed ones, and of the inputs of RNN, LSTM and GRU with their weights, forward and backward. Those of
+             attention and of the recurrent steps (the state with its weights) stay as under "fast". Kernels of this
+             library round to nearest even; cuBLASLt, which makes large products, does not say how it rounds.
+             Arrays stay float32, and so does all that is no product (of the gradient of a bias kernels may make one,
+             with ones). GPUs have fp16 from compute capability 7.5 on, the others from 8.0; elsewhere, on a CPU and of
+             float64, the arithmetic is that of "fast". What is beyond 65504 overflows in fp16: an operand becomes
+             infinite, and its product with 0 NaN; tf32 and bf16 have the range of float32.
 
     What was computed under one precision has its backward pass under the same. ConfigError for another name.
 

@@ -1,4 +1,4 @@
-"""The guard against NaN and infinity: they never reach the weights, and it names where they come from."""
+"""The guard against a loss that is NaN or infinite: no update follows it, and it names where that comes from."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class FiniteGuard(Callback):
 
     Nothing waits for that: the update of a step itself does nothing from the first such loss on (`Optimizer.step`). The
     guard only looks whether it came to that, every so many steps and where an epoch or the training ends.
+
+    Only the loss is looked at. A gradient that is not finite behind a loss that is (of a square root at 0, say) spoils
+    the weights, and the loss of the next step tells; the running statistics of batch normalisation are written in the
+    forward pass, and take in the batches whose updates are left out.
 
     every: look at every so many steps; default: each one on a host, each hundredth on a device (a look waits for it).
     The error names the first parameter, input or layer that is not finite.

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.backends.cupy import causes
 from xpnn.backends.cupy.formats import format_of
 from xpnn.backends.cupy.gemm import Product
 from xpnn.errors import BackendError, CaptureError
@@ -60,6 +62,10 @@ class Wanted(NamedTuple):
     aligned: tuple[int, int, int]
     """Bytes that the addresses are multiples of."""
 
+    def __str__(self) -> str:
+        M, N, K = self.out.columns, self.out.rows, self.a.rows if self.a.transposed else self.a.columns
+        return f"{M} x {K} times {K} x {N} of {self.batch} ({self.compute}, {self.epilogue}, aligned {self.aligned})"
+
 
 def serves(product: Product) -> bool:
     """Is this a product for the library, and is the library there?"""
@@ -74,11 +80,19 @@ def _device() -> int:
 
 @cache
 def library(device: int) -> Library | None:
-    """The library on the current GPU, which has this number; None where it or nvmath-python is missing."""
+    """The library on the current GPU, which has this number; None without nvmath-python, and with a RuntimeWarning
+    where that is broken."""
     try:
         nvmath, cublas = importlib.import_module("nvmath"), importlib.import_module("nvmath.bindings.cublas")
         return Library(importlib.import_module("nvmath.bindings.cublasLt"), cublas.ComputeType, nvmath.CudaDataType)
-    except Exception:  # not installed, without its libraries, or without a driver: each raises another
+    except Exception as error:  # of another type for each thing that may be missing
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "nvmath"):
+            warnings.warn(
+                f"xpnn: nvmath-python is installed and cannot be used ({type(error).__name__}: {causes.brief(error)}); "
+                "large products do without cuBLASLt. Install it again, or uninstall it",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return None
 
 
@@ -166,10 +180,17 @@ class Library:
             self._set("matmul_preference", preference, f"MIN_ALIGNMENT_{name}_BYTES", nbytes)
         results, count = np.zeros(1, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
         into = results.ctypes.data, count.ctypes.data
-        lt.matmul_algo_get_heuristic(self.handle, description, a, b, out, out, preference, 1, *into)
-        lt.matmul_preference_destroy(preference)
+        cause = "none found"
+        try:
+            lt.matmul_algo_get_heuristic(self.handle, description, a, b, out, out, preference, 1, *into)
+        except lt.cuBLASLtError as error:
+            cause = causes.brief(error)
+        finally:
+            lt.matmul_preference_destroy(preference)
         if not count[0]:
-            raise BackendError(f"matmul: cuBLASLt has no algorithm for {wanted}; uninstall nvmath-python to do without")
+            raise BackendError(
+                f"matmul: cuBLASLt has no algorithm for {wanted} ({cause}); uninstall nvmath-python to do without"
+            )
         return Plan(description, (a, b, out), results["algo"].copy())
 
     def _layout(self, matrix: Matrix, count: int) -> int:

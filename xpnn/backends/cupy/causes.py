@@ -70,6 +70,14 @@ def wheels() -> dict[str, str]:
     return found
 
 
+def nvmath() -> str:
+    """The version of nvmath-python, "" where it is not installed."""
+    try:
+        return metadata.version("nvmath-python")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def install(on: Driver, options: str = "") -> str:
     """The line that installs the CuPy for this driver."""
     if on.cuda is not None and on.cuda < (12, 0):

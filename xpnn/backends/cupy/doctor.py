@@ -31,9 +31,10 @@ print(json.dumps(cupy.trouble()))
 
 
 def findings(ask: Ask) -> list[Row]:
-    """The driver and CuPy, as rows of `xpnn.doctor.Finding`; `ask` runs a program in another process."""
+    """The driver, CuPy and nvmath-python, as rows of `xpnn.doctor.Finding`; `ask` runs a program in another process."""
     on, installed = causes.driver(), causes.wheels()
-    return [_driver(on, installed), _cupy(ask, on, installed)]
+    found = [_driver(on, installed), _cupy(ask, on, installed)]
+    return [*found, _nvmath(on)] if on.gpus and installed else found
 
 
 def _driver(on: causes.Driver, installed: dict[str, str]) -> Row:
@@ -91,3 +92,11 @@ def _cupy(ask: Ask, on: causes.Driver, installed: dict[str, str]) -> Row:
     if cause:
         return Row("cupy", "fail", *cause)
     return Row("cupy", "ok", f"{name} {version}; a product on the GPU came out")
+
+
+def _nvmath(on: causes.Driver) -> Row:
+    version = causes.nvmath()
+    if not version:
+        text = "nvmath-python is not installed: large products do without cuBLASLt"
+        return Row("nvmath", "warn", text, causes.install(on))
+    return Row("nvmath", "ok", f"nvmath-python {version}: large products by cuBLASLt")

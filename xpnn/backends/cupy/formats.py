@@ -37,7 +37,4 @@ def _device() -> int:
 @cache
 def architecture(device: int) -> int:
     """86 for sm_86."""
-    runtime = sys.modules["cupy"].cuda.runtime
-    wanted = runtime.cudaDevAttrComputeCapabilityMajor, runtime.cudaDevAttrComputeCapabilityMinor
-    major, minor = (runtime.deviceGetAttribute(attribute, device) for attribute in wanted)
-    return 10 * major + minor
+    return int(sys.modules["cupy"].cuda.Device(device).compute_capability)
