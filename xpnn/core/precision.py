@@ -29,7 +29,8 @@ class precision:
     """`precision("exact")` from here on in the whole process; `with precision("exact"):` inside the block.
 
     "fast"   (at first) kernels may rearrange the arithmetic, where that costs a few digits and saves much time: 3 x 3
-             convolutions by Winograd's algorithm, with errors up to 5e-6 of the largest value instead of 5e-7
+             convolutions by Winograd's algorithm, with errors up to 5e-6 of the largest value instead of 5e-7; an
+             infinity becomes NaN around itself
     "exact"  direct kernels only: sums of products, as the formula says
     "tf32", "bf16", "fp16"  as "fast", and products of float32 arrays may be made by tensor cores, with operands rounded
              to 11, 8 or 11 significant bits and sums in float32: those of dense layers, `matmul`, convolutions and
