@@ -17,7 +17,7 @@ from xpnn.baseline import Network as Objects
 from xpnn.core.contract import Backend
 from xpnn_benchmarks.peers.works import digits
 
-LR, BATCH, SAMPLES = 0.1, 64, 1024
+BATCH, SAMPLES = 64, 1024
 Step = Callable[[np.ndarray, np.ndarray], Any]
 """Trains on a batch (x, targets) and gives its loss before the step, the mean over the samples."""
 
@@ -33,12 +33,13 @@ class Rows(nn.Module):
 
 
 class Network(NamedTuple):
-    """title, layers, loss, and targets as that loss takes them."""
+    """title, layers, loss, targets as that loss takes them, and a learning rate at which it falls."""
 
     title: str
     build: Callable[[], nn.Module]
     loss: Callable[..., Any]
     targets: Callable[[np.ndarray], np.ndarray]
+    lr: float = 0.1
 
 
 def _sigmoids() -> nn.Module:
@@ -58,6 +59,7 @@ NETWORKS = {
         partial(models.cnn, (28, 28, 1), 10, dropout=0.0),
         losses.cross_entropy,
         lambda labels: labels,
+        0.01,
     ),
     "lstm": Network("LSTM of 128 over the rows of an image", Rows, losses.cross_entropy, lambda labels: labels),
 }
@@ -88,7 +90,7 @@ def objects(network: str, dtype: str) -> Step:
 
     def step(x: np.ndarray, targets: np.ndarray) -> float:
         (sample,), (target,) = x.reshape(len(x), -1).tolist(), targets.tolist()
-        net.train_one_sample(target, sample, LR)  # its outputs stay in the nodes
+        net.train_one_sample(target, sample, NETWORKS[network].lr)  # its outputs stay in the nodes
         return 0.5 * sum((n.output - t) ** 2 for n, t in zip(net.layers[-1].nodes, target, strict=True))
 
     return step
@@ -97,6 +99,7 @@ def objects(network: str, dtype: str) -> Step:
 def vectors(network: str, dtype: str) -> Step:
     """The same by NumPy: a vector for a layer, still a sample at a time."""
     w1, b1, w2, b2 = (a.astype(dtype) for a in weights(network).values())
+    lr = NETWORKS[network].lr
 
     def step(x: np.ndarray, targets: np.ndarray) -> float:
         x, t = x.reshape(-1), targets[0]
@@ -105,8 +108,8 @@ def vectors(network: str, dtype: str) -> Step:
         dz = (y - t) * y * (1 - y)
         dh = (w2 @ dz) * h * (1 - h)
         for w, b, before, delta in ((w2, b2, h, dz), (w1, b1, x, dh)):
-            w -= LR * np.outer(before, delta)
-            b -= LR * delta
+            w -= lr * np.outer(before, delta)
+            b -= lr * delta
         return float(0.5 * np.sum((y - t) ** 2))
 
     return step
@@ -114,12 +117,12 @@ def vectors(network: str, dtype: str) -> Step:
 
 def batches(network: str, dtype: str, place: Backend, recorded: bool = False) -> Step:
     """xpnn on a backend, as a loop of one's own calls it, or recorded by `xpnn.capture`."""
-    _, build, loss_of, _ = NETWORKS[network]
+    _, build, loss_of, _, lr = NETWORKS[network]
     state = {name: a.astype(dtype) for name, a in weights(network).items()}
     with xpnn.use(place):
         model = build().astype(dtype)
     model.load_state(state)
-    optimizer = optim.SGD(model, lr=LR)
+    optimizer = optim.SGD(model, lr=lr)
 
     def train(x: Any, targets: Any) -> Any:
         loss = loss_of(model(x), targets)

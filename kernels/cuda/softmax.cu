@@ -95,7 +95,7 @@ __device__ void finish(const T* losses, int rows, double scale, T* out) {
 // losses[r] = -sum of q log p with q = 1 - s at the label plus s / C everywhere; out: null, or where their sum goes.
 // dx = (p - q) scale.
 template <typename T, int TEAM, typename L>
-__global__ void __launch_bounds__(256, 4)
+__global__ void __launch_bounds__(256, 3)  // four would not leave float64 the registers that it needs
     labels(const T* x, const L* labels, T s, T* losses, T* dx, int rows, int C, double scale, T* out) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T* in = x + (long long)r * C;
