@@ -19,9 +19,9 @@ from xpnn.core.threads import usable_cpus
 from xpnn_benchmarks import ceiling
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python")
-SIZE, GLANCE_S = 192, 0.5
+SIZE, REPEATED, GLANCE_S = 4096, 200, 0.5
 UNSTEADY = 0.1
-"""Of the same product's times: a spread or a drift beyond this makes a run noisy."""
+"""Of the same arithmetic's times: a spread or a drift beyond this makes a run noisy."""
 
 
 def describe(places: Iterable[Backend]) -> dict[str, Any]:
@@ -82,13 +82,18 @@ def ceilings(places: Iterable[Backend]) -> dict[str, dict[str, float]]:
 
 
 def steadiness() -> dict[str, float]:
-    """A small product again and again: its median time, and the distance of its quartiles relative to that."""
-    a = np.ones((SIZE, SIZE), np.float32)
+    """The same arithmetic again and again: its median time, and the distance of its quartiles relative to that.
+
+    On one thread and in a cache: that of two threads varies by how they wake each other, on a quiet machine too.
+    """
+    a = np.ones(SIZE, np.float32)
+    out = np.empty_like(a)
     took: list[float] = []
     end = perf_counter() + GLANCE_S
     while perf_counter() < end:
         start = perf_counter()
-        a @ a
+        for _ in range(REPEATED):
+            np.multiply(a, a, out)
         took.append(perf_counter() - start)
     low, _, high = quantiles(took, n=4)
     return {"median_s": median(took), "spread": (high - low) / median(took)}

@@ -41,7 +41,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> Comparison:
     1. Its quartiles are apart, q1(new) > q3(old): else the two runs' own rounds overlap.
     2. median(new) / median(old) > wobble(old) · wobble(new) · max(1, drift).
 
-    wobble is what a run shows of itself with a small product of NumPy's, whose code no change of ours touches: 1 + its
+    wobble is what a run shows of itself with some arithmetic of NumPy's, whose code no change of ours touches: 1 + its
     spread, or as many times as it became slower or faster from start to end, whichever is more; at least 1 + UNSTEADY,
     what a run may show without being called noisy. drift is that product's time in the new run over that in the old,
     each at the geometric mean of start and end: the machine itself. Faster is the same with old and new exchanged.
@@ -114,7 +114,7 @@ def show(old_path: Path | str, new_path: Path | str, console: Console) -> bool:
     for line in found.warnings:
         console.print(Text(f"warning: {line}", style="yellow"))
     least, most = found.explained
-    said = f"NumPy's product took {times(found.drift)} the time; noise explains from {times(least)} to {times(most)}"
+    said = f"NumPy's arithmetic took {times(found.drift)} the time; noise explains from {times(least)} to {times(most)}"
     untold = most > TELLING * max(1, found.drift) or bool(noisy(old) or noisy(new))
     console.print(Text(said + (": too noisy to tell, measure again" if untold else "")), "")
     for title, pairs in (("Slower", found.slower), ("Faster", found.faster)):
