@@ -59,7 +59,7 @@ def machine(data: dict[str, Any]) -> list[tuple[str, str]]:
         said = f"{number(best['gflops'])} GFLOP/s in a large product, {number(best['gbytes'])} GB/s in a large copy"
         shared.setdefault(said, []).append(name)
     facts += [("ceiling", f"{said} ({', '.join(names)})") for said, names in shared.items()]
-    said = f"the same arithmetic varied by {percent(noise['spread'])}, and at the end took {times(noise['drift'])} the time"
+    said = f"the same work varied by {percent(noise['spread'])}, and at the end took {times(noise['drift'])} the time"
     facts.append(("noise", said))
     return facts
 
