@@ -23,7 +23,7 @@ from xpnn_benchmarks import machine
 SCHEMA = 1
 
 PACE = {"benchmark_min_rounds": 5, "benchmark_max_time": 0.25, "benchmark_disable_gc": True}
-QUICK = {"benchmark_min_rounds": 3, "benchmark_max_time": 0.05, "benchmark_disable_gc": True}
+QUICK = {"benchmark_min_rounds": 5, "benchmark_max_time": 0.15, "benchmark_disable_gc": True}
 PLACES, MACHINE = pytest.StashKey[list[Backend]](), pytest.StashKey[dict[str, Any]]()
 
 
