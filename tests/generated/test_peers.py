@@ -152,6 +152,11 @@ def _perceptron(y, t, reduction):
     return loss if reduction == "none" else getattr(loss, reduction)()
 
 
+def _gather(data, targets, order, at, scale, shift, size):
+    rows = order[int(at) : int(at) + size]
+    return data[rows].to(scale.dtype) * scale + shift, targets[rows], at + size
+
+
 TWINS = {
     **{
         name: getattr(torch, name) for name in ("negative", "abs", "exp", "log", "sqrt", "square", "sin", "cos", "sign")
@@ -210,7 +215,7 @@ TWINS = {
     "take": lambda x, indices, axis: torch.index_select(x, axis, indices),
     "concat": lambda *xs, axis: torch.cat(xs, axis),
     "astype": lambda x, dtype: x.to(getattr(torch, dtype)),
-    "gather": lambda data, indices, scale, shift: data[indices].to(scale.dtype) * scale + shift,
+    "gather": _gather,
 }
 
 EXCEPTIONS = {
