@@ -206,3 +206,18 @@ def test_the_size_of_xpnn_is_its_own_and_that_of_what_it_requires():
 def test_xpnn_starts():
     found = startup.process(LIBRARIES["xpnn"])
     assert found[startup.IMPORT] < found[startup.START]
+
+
+def test_a_library_that_breaks_off_is_named(monkeypatch):
+    """And costs no other its figures."""
+
+    def one_round(library):
+        if library is startup.LIBRARIES["numpy"]:
+            raise startup.Ended("no compiler")
+        return {startup.IMPORT: 1.0}
+
+    monkeypatch.setattr(startup, "process", lambda library: {})
+    monkeypatch.setattr(startup, "one_round", one_round)
+    rows = startup.run(["numpy", "xpnn"], rounds=1)
+    assert [row["why_not"] for row in rows if "why_not" in row] == ["no compiler"]
+    assert [row["median"] for row in rows if (row["library"], row["name"]) == ("xpnn", startup.IMPORT)] == [1.0]
