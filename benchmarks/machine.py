@@ -35,7 +35,7 @@ def describe(places: Iterable[Backend]) -> dict[str, Any]:
         "gpu": {place.device: _gpu(place) for place in places if not place.on_host},
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "versions": {"xpnn": xpnn.__version__, **_versions()},
+        "versions": {"xpnn": xpnn.__version__, **versions(LIBRARIES)},
         "threads": {"xpnn": xpnn.get_num_threads(), "blas": _blas_threads()},
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
@@ -54,9 +54,10 @@ def _gpu(place: Backend) -> str:
     return properties["name"].decode()
 
 
-def _versions() -> dict[str, str]:
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed."""
     found = {}
-    for name in LIBRARIES:
+    for name in libraries:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

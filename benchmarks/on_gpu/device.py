@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from xpnn.core import backend as backends
 from xpnn.core.contract import Backend
 from xpnn.errors import BackendError
+from xpnn_benchmarks.machine import versions
 from xpnn_benchmarks.on_gpu.clock import Clock, measure
 
 LIBRARIES = (
@@ -47,7 +47,7 @@ def describe(place: Any) -> dict[str, Any]:
         "cuda_of_cupy": runtime.runtimeGetVersion(),
         "state": _state(),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": versions(LIBRARIES),
     }
 
 
@@ -60,16 +60,6 @@ def _state() -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return f"nvidia-smi: {type(error).__name__}"
     return f"{wanted}: {lines[0]}" if lines else "nvidia-smi says nothing"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def ceilings(place: Any, clock: Clock) -> dict[str, float]:
