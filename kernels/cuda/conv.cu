@@ -69,11 +69,9 @@ struct Weights {
 template <typename F, int BN, bool GRADIENT>
 __global__ void __launch_bounds__(256, 2)
     convolve(const Stored<F>* x, const Stored<F>* kept, bool relu, const Stored<F>* w, const Stored<F>* b, Stored<F>* y,
-             Stored<F>* slopes, int code, Stored<F> parameter, bool spread, int N, int H, int W, int C, int P, int Q,
-             int O, int KH, int KW, int SH, int SW, int DH, int DW, int top, int left, int groups) {
+             Stored<F>* slopes, int code, Stored<F> parameter, bool spread, Shape s) {
   using T = Stored<F>;
   constexpr int BM = 512 / sizeof(T), TM = BM * BN < 4096 ? 4 : BM * BN / 1024, DEPTH = 64 / sizeof(T);
-  const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
   const Part part(s, spread, blockIdx.y);
   const int across = (part.outs + BN - 1) / BN, m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;
   if (m0 >= part.pixels) return;
@@ -85,7 +83,7 @@ __global__ void __launch_bounds__(256, 2)
   const Weights<T, GRADIENT> weights(w, s, part, spread, n0 + Loader<T, BN, DEPTH, GRADIENT>::place());
   multiply<true, GRADIENT>(tile, room, window, weights, 0, part.products());
 
-  const int channels = part.outs * groups;
+  const int channels = part.outs * s.groups;
   tile.finish(room, [&](int row, int column, const Pack<T>& sums) {
     const int m = m0 + row, n = n0 + column;
     if (m >= part.pixels || n >= part.outs) return;

@@ -61,14 +61,12 @@ struct Channels {
 template <typename F, int BM>
 __global__ void __launch_bounds__(256, 2)
     products(const Stored<F>* large, const Stored<F>* kept_large, const Stored<F>* small, const Stored<F>* kept_small,
-             bool relu, bool turned, int rows, int share, long long length, Stored<F>* parts, int N, int H, int W, int C,
-             int P, int Q, int O, int KH, int KW, int SH, int SW, int DH, int DW, int top, int left, int groups) {
+             bool relu, bool turned, int rows, int share, long long length, Stored<F>* parts, Shape s) {
   using T = Stored<F>;
   constexpr int BN = BM == 64 ? 64 : 32, TM = BM == 64 ? 32 / sizeof(T) : 4, DEPTH = (BM == 64 ? 64 : 256) / sizeof(T);
-  const Shape s{N, H, W, C, P, Q, O, KH, KW, SH, SW, DH, DW, top, left, groups};
   const int across = (s.small() + BN - 1) / BN, group = blockIdx.z;
   const int m0 = blockIdx.x / across * BM, n0 = blockIdx.x % across * BN;
-  const int begin = blockIdx.y * share, end = min(begin + share, N * P * Q);
+  const int begin = blockIdx.y * share, end = min(begin + share, s.N * s.P * s.Q);
 
   __shared__ Room<F, BM, BN, DEPTH> room;
   Product<F, BM, BN, TM, DEPTH> tile;

@@ -37,7 +37,7 @@ def sums(
     SH, SW = (shape.SH, shape.SW) if spread else (1, 1)
     pixels = shape.N * -(-out.shape[1] // SH) * -(-out.shape[2] // SW)  # those that leave one rest, at the most
     code, number, flag = CODES[activation], parameter(activation, {}), str(gradient).lower()
-    args = (source, kept, relu, w, b, out, slope, code, number, spread, *shape)
+    args = (source, kept, relu, w, b, out, slope, code, number, spread, shape)
     if shape.direct:
         grid = *blocks(pixels * out.shape[3]), SH * SW
         return conv_direct.SOURCE.kernel("direct", out.dtype, flag).call(grid, (256,), args)

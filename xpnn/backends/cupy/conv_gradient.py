@@ -73,7 +73,7 @@ def calls(shape: Shape, precision, images, relu, work, dw, db, *, turned=False):
     if turned and db is not None:
         made.append(_bias(shape, images, relu, work, p.parts, length))
     rows = shape.taps + (db is not None and not turned)
-    args = (*images, relu, turned, rows, p.share, length, work, *shape)
+    args = (*images, relu, turned, rows, p.share, length, work, shape)
     if shape.direct:
         made.append(_direct(p.tiles, p.parts, args))
     else:
@@ -90,7 +90,7 @@ def _bias(shape: Shape, images, relu, work, parts, length):
     large, kept = images[:2]
     lone = Shape(shape.N, 1, 1, 1, shape.H, shape.W, shape.C, 0, 0, 1, 1, 1, 1, 0, 0, 1)
     share = -(-shape.N * shape.H * shape.W // parts)
-    args = (None, None, large, kept, relu, False, 1, share, length, work[shape.weights :], *lone)
+    args = (None, None, large, kept, relu, False, 1, share, length, work[shape.weights :], lone)
     return _direct(conv_direct.tiles(lone), parts, args)
 
 
