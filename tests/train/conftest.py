@@ -1,4 +1,4 @@
-"""A training that takes a fraction of a second, the embedded digits on a small network with dropout; callbacks for it."""
+"""A training that takes a fraction of a second: the embedded digits, a small network with dropout, and callbacks."""
 
 from __future__ import annotations
 
