@@ -38,7 +38,7 @@ class Training:
 
 
 def same(change=lambda training: None, **settings):
-    """Two runs, captured and not, with a change in between, have the same losses and weights; the last step is a replay."""
+    """Two runs, captured and not, changed in between, have the same losses and weights; the last step is a replay."""
     found, steps = [], 6
     for captured in (True, False):
         training = Training(captured, **settings)
