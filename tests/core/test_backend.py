@@ -1,47 +1,24 @@
-"""Finding backends, choosing one, mixing two."""
+"""Backends: finding them, mixing two, calling one."""
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
-from importlib import metadata
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xpnn
-from xpnn.backends.numpy import NumpyBackend
 from xpnn.core import backend
 from xpnn.core.op import REGISTRY, Spec
 from xpnn.errors import BackendError, ShapeError, XpnnError
 
+from .conftest import Elsewhere
 
-class Elsewhere(NumpyBackend):
-    """A second place, as an outside package would bring it."""
-
-    name = "elsewhere"
+pytestmark = pytest.mark.usefixtures("default_restored")
 
 
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """The backend `elsewhere`, found by an entry point."""
-
-    class Point:
-        name = "elsewhere"
-
-        def load(self):
-            return lambda index: Elsewhere()
-
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [Point()] if group == "xpnn.backends" else [])
-    monkeypatch.setattr(backend, "_instances", dict(backend._instances))
-    return backend.get("elsewhere")
-
-
-@pytest.fixture(autouse=True)
-def default_restored(monkeypatch):
-    monkeypatch.setattr(backend, "_uses", [])
+# Found ----------------------------------------------------------------------------------------------------------------
 
 
 def test_one_instance_a_name():
@@ -73,25 +50,6 @@ def test_one_instance_for_threads_that_ask_at_once(monkeypatch):
     assert found == made * 4
 
 
-def test_what_compiles_is_announced_in_every_thread(capsys):
-    announce = importlib.import_module("xpnn.backends.numba.announce")
-    announcer = announce._Announcer()
-
-    def function():
-        pass
-
-    function.__module__ = "xpnn_kernels.numba.some"
-    event = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function)})
-    announcer.on_start(event)  # and while this one compiles,
-    thread = threading.Thread(target=announcer.on_start, args=(event,))
-    thread.start()
-    thread.join()
-    announcer.on_start(event)  # a helper
-    announcer.on_end(event)
-    announcer.on_end(event)
-    assert capsys.readouterr().err.count("compiling some.function") == 2
-
-
 @pytest.mark.parametrize("name", ["nmpy", "", "torch", "NUMPY", "numpy ", None, 3])
 def test_unknown_names(name):
     with pytest.raises(BackendError, match="expected one of numpy, numba, cupy"):
@@ -116,6 +74,9 @@ def test_backends_of_other_packages(elsewhere):
         x = xpnn.tensor([1.0, 2.0], requires_grad=True)
         (x * x).sum().backward()
     assert x.grad.backend is elsewhere
+
+
+# Mixed ----------------------------------------------------------------------------------------------------------------
 
 
 def test_mixing_names_both_and_the_fix(elsewhere):
@@ -152,74 +113,7 @@ def test_to_inside_a_graph_is_refused(elsewhere):
         (x * 2).to("elsewhere")
 
 
-def test_use_for_the_process(elsewhere):
-    assert xpnn.current_backend().name == "numpy"
-    xpnn.use("elsewhere")
-    assert xpnn.tensor([1.0]).backend is elsewhere
-    xpnn.use("numpy")
-    assert xpnn.tensor([1.0]).backend.name == "numpy"
-
-
-def test_use_for_a_block(elsewhere):
-    with xpnn.use("elsewhere") as inside:
-        assert inside is elsewhere
-        assert xpnn.current_backend() is elsewhere
-        with xpnn.use("numpy"):
-            assert xpnn.current_backend().name == "numpy"
-        assert xpnn.current_backend() is elsewhere
-    assert xpnn.current_backend().name == "numpy"
-
-
-def test_use_ends_with_an_error_too(elsewhere):
-    with pytest.raises(KeyError), xpnn.use("elsewhere"):
-        raise KeyError
-    assert xpnn.current_backend().name == "numpy"
-
-
-def test_use_of_a_wrong_name_changes_nothing():
-    with pytest.raises(BackendError):
-        xpnn.use("nowhere")
-    assert xpnn.current_backend().name == "numpy"
-
-
-def test_use_inside_a_block_lasts_beyond_it(elsewhere):
-    with xpnn.use("numpy"):
-        xpnn.use("elsewhere")  # for the process, and the block goes first
-        assert xpnn.current_backend().name == "numpy"
-    assert xpnn.current_backend() is elsewhere
-
-
-def test_a_block_is_for_its_thread(elsewhere):
-    seen = []
-    with xpnn.use("elsewhere"):
-        thread = threading.Thread(target=lambda: seen.append(xpnn.current_backend().name))
-        thread.start()
-        thread.join()
-    assert seen == ["numpy"]
-
-
-def test_blocks_of_two_threads_that_overlap(elsewhere):
-    """Both blocks are made before either is entered; afterwards the process is where it was."""
-    first = xpnn.use("elsewhere")
-    second = xpnn.use("elsewhere")
-    with first:
-        pass
-    with second:
-        pass
-    assert xpnn.current_backend().name == "numpy"
-
-
-def test_one_block_entered_twice(elsewhere):
-    block = xpnn.use("elsewhere")
-    with block, block:
-        assert xpnn.current_backend() is elsewhere
-    assert xpnn.current_backend().name == "numpy"
-
-
-def test_tensors_stay_where_they_are(elsewhere):
-    x = xpnn.tensor([1.0])
-    with xpnn.use("elsewhere"):
-        assert (x * 2).backend.name == "numpy"
+# Called ---------------------------------------------------------------------------------------------------------------
 
 
 def test_routes_tell_specs_and_attributes_apart():
@@ -241,15 +135,6 @@ def test_out_of_another_shape():
         place.forward(REGISTRY["exp"], (np.ones(3),), {}, out=(np.ones((1, 3)),))
 
 
-def test_explain_names_the_kernel_or_the_reason():
-    numba = backend.get("numba")
-    f32 = Spec((4, 4), np.dtype("float32"))
-    f16 = Spec((4, 4), np.dtype("float16"))
-    assert "override xpnn.backends.numba" in numba.explain("relu", f32)
-    assert "declines" in numba.explain("relu", f16)
-    assert "no override is bound" in numba.explain("exp", f32)
-
-
 @pytest.mark.parametrize("name", ["numpy", "numba"])
 @pytest.mark.parametrize(
     "out",
@@ -262,3 +147,12 @@ def test_an_array_to_fill_that_does_not_fit(name, out):
     with pytest.raises(ShapeError, match=r"relu: expected out= as \(2, 3\) float32; got"):
         backend.get(name).forward(REGISTRY["relu"], (x,), {}, out=(out,))
     assert (out == 9).all()
+
+
+def test_explain_names_the_kernel_or_the_reason():
+    numba = backend.get("numba")
+    f32 = Spec((4, 4), np.dtype("float32"))
+    f16 = Spec((4, 4), np.dtype("float16"))
+    assert "override xpnn.backends.numba" in numba.explain("relu", f32)
+    assert "declines" in numba.explain("relu", f16)
+    assert "no override is bound" in numba.explain("exp", f32)

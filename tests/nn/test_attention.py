@@ -13,12 +13,6 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 70, 8)).astype(np.float32)
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def place(request):
-    with xpnn.use(request.param):
-        yield request.param
-
-
 def test_a_causal_layer_cannot_see_the_future(place):
     layer, t = nn.MultiHeadAttention(8, 2, causal=True), 66
     x = xpnn.tensor(X, requires_grad=True)

@@ -177,3 +177,23 @@ def test_descriptions_that_make_no_sense(description, message):
     with pytest.raises(ConfigError, match="model description: |Dropout: ") as caught:
         nn.build(description)
     assert message in str(caught.value)
+
+
+def test_config_builds_the_same_module():
+    layer = nn.Dense(3, 4, activation="relu", bias=False)
+    arguments = layer.config()
+    expected = {"in_features": 3, "out_features": 4, "activation": "relu", "bias": False, "init": "he_uniform"}
+    assert arguments == expected
+    assert nn.Dense(**arguments).config() == expected
+    assert nn.Dropout(0.25).config() == {"rate": 0.25}
+    assert nn.Activation("tanh").config() == {"name": "tanh"}
+    assert nn.Flatten().config() == {}
+
+
+def test_config_of_a_module_that_does_not_keep_its_arguments():
+    class Wide(nn.Module):
+        def __init__(self, width):
+            self.layer = nn.Dense(2, width)
+
+    with pytest.raises(ConfigError, match=r"Wide\.config: expected an attribute 'width', as in __init__"):
+        Wide(3).config()

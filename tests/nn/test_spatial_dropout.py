@@ -9,12 +9,11 @@ import pytest
 
 import xpnn
 from xpnn import nn
-from xpnn.core import backend as backends
 from xpnn.core.random import bits, state_of
 from xpnn.errors import ConfigError, DTypeError, ShapeError
 from xpnn.ops.dropout import threshold
 
-BACKENDS = [place.name for place in backends.usable()[0] if place.name in backends.BUILT_IN]
+from .conftest import BACKENDS
 
 
 @pytest.mark.parametrize("place", BACKENDS)

@@ -50,3 +50,11 @@ def test_activations_far_out_and_where_there_is_no_number(name, dtype):
     for want, got in zip(*found, strict=True):
         rtol, atol = (1e-5, 1e-35) if dtype == "float32" else (1e-12, 1e-250)  # gelu's reference cancels far out
         np.testing.assert_allclose(got, want, rtol, atol)
+
+
+@pytest.mark.parametrize("place", BACKENDS)
+def test_infinity_is_no_nan(place):
+    infinite = xpnn.tensor(np.array([np.inf, -np.inf], np.float32), backend=place)
+    assert ops.step(infinite).numpy().tolist() == [1, 0]
+    for name in ("relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus", "hard_sigmoid"):
+        assert not np.isnan(getattr(ops, name)(infinite).numpy()).any(), name

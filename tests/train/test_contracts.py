@@ -10,6 +10,8 @@ from xpnn import data, nn, optim
 from xpnn.errors import BackendError, ConfigError, ShapeError
 from xpnn.train import Callback, CSVLog
 
+from .conftest import StopAt
+
 
 class TestBinding:
     def test_an_optimizer_of_another_model(self, make):
@@ -140,10 +142,6 @@ class TestArguments:
 
 
 def test_a_stop_at_the_last_step_of_an_epoch_adds_no_validation(make, digits):
-    class Stop(Callback):
-        def on_step_end(self, trainer, loss):
-            trainer.stop = trainer.step == 23
-
-    history = make(callbacks=Stop()).fit(digits[0], 2, validation=digits[1], validate_every=2, progress=False)
+    history = make(callbacks=StopAt(23)).fit(digits[0], 2, validation=digits[1], validate_every=2, progress=False)
     assert len(history) == 1
     assert "val_loss" not in history.columns

@@ -12,6 +12,8 @@ from xpnn.data import Dataset
 from xpnn.errors import NumericError
 from xpnn.train import Callback, Checkpoint, FiniteGuard
 
+from .conftest import StopAt
+
 
 @pytest.fixture(params=["numpy", "numba", "cuda"])
 def place(request):
@@ -22,14 +24,6 @@ def place(request):
     else:
         with standin.installed(standin.load()):
             yield request.param
-
-
-class StopAt(Callback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, trainer, loss):
-        trainer.stop = trainer.step == self.step
 
 
 class Look(Callback):

@@ -11,6 +11,8 @@ from xpnn.data import Batches
 from xpnn.data import text as texts
 from xpnn.train import Callback, checkpoint
 
+from .conftest import StopAt
+
 BACKENDS = ("numpy", "numba")
 STORY = "".join("abc d\n"[i] for i in np.random.default_rng(0).integers(0, 6, 2001))
 TRAIN = texts.windows(STORY, sequence=10, streams=4)
@@ -63,14 +65,9 @@ def test_the_losses_are_those_of_a_loop_that_hands_on_the_state(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_that_was_interrupted_within_an_epoch_ends_with_the_same_weights(backend, tmp_path):
-    class StopAt(Callback):
-        def on_step_end(self, trainer, loss):
-            trainer.stop = trainer.stop or (trainer.step == 73 and not trainer.resumed)
-
     whole = trainer(backend)
     whole.fit(TRAIN, epochs=3, progress=False)
-    part, rest = trainer(backend, StopAt()), trainer(backend, StopAt())
-    part.resumed, rest.resumed = False, True
+    part, rest = trainer(backend, StopAt(73)), trainer(backend, StopAt())
     part.fit(TRAIN, epochs=3, progress=False)
     assert (part.epoch, part.step) == (1, 73)
     part.save(tmp_path / "m")

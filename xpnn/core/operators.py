@@ -13,7 +13,7 @@ from xpnn.core.matmul import MATMUL
 from xpnn.core.op import Op
 from xpnn.core.reduction import OPS as REDUCTIONS
 from xpnn.core.reduction import normalise_axes, normalise_axis
-from xpnn.core.select import CLIP
+from xpnn.core.select import CLIP, plain_bound
 from xpnn.core.shape import ASTYPE, INDEX, RESHAPE, TAKE, TRANSPOSE, freeze_key, need_inside
 from xpnn.errors import DTypeError, ShapeError
 
@@ -221,8 +221,7 @@ class Operators:
 
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
         """Values below low become low, above high become high; the gradient passes between."""
-        low, high = (_bound(low, self.dtype), _bound(high, self.dtype))
-        return self._apply(CLIP, self, low=low, high=high)
+        return self._apply(CLIP, self, low=plain_bound(low, self.dtype), high=plain_bound(high, self.dtype))
 
     def astype(self, dtype: Any) -> Tensor:
         """In another dtype, gradient included."""
@@ -242,17 +241,3 @@ def _matmul(x: Any, y: Any) -> Tensor:
     z = x._apply(MATMUL, x.reshape(1, -1) if row else x, y.reshape(-1, 1) if column else y)
     N, O = z.shape[-2:]
     return z.reshape((*z.shape[:-2], *(() if row else (N,)), *(() if column else (O,))))
-
-
-def _bound(bound: Any, dtype: np.dtype) -> float | int | None:
-    """A bound of clip as Python's own number (a NumPy one would bring its dtype along), a float where x is one: the
-    memo of routes does not tell 0 from 0.0."""
-    if isinstance(bound, (np.generic, np.ndarray)) and bound.size == 1:
-        bound = bound.item()
-    if bound is not None and not isinstance(bound, (int, float)):
-        raise DTypeError(f"clip: expected numbers as bounds; got {type(bound).__name__}")
-    if dtype.kind in "iu" and isinstance(bound, float):
-        raise DTypeError(f"clip: expected whole numbers as bounds of {dtype}; got {bound}")
-    if bound is None:
-        return None
-    return float(bound) if dtype.kind == "f" else int(bound)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from xpnn.core.arithmetic import broadcast_shape, elementwise_cost, need_numbers, unbroadcast
@@ -81,3 +83,17 @@ CLIP = register(
         large=(Case((Arg((1024, 1024), "apart"),), {"low": -0.25, "high": 0.55}),),
     )
 )
+
+
+def plain_bound(bound: Any, dtype: np.dtype) -> float | int | None:
+    """A bound of clip as Python's own number (a NumPy one would bring its dtype along), a float where x is one: the
+    memo of routes does not tell 0 from 0.0."""
+    if isinstance(bound, (np.generic, np.ndarray)) and bound.size == 1:
+        bound = bound.item()
+    if bound is not None and not isinstance(bound, (int, float)):
+        raise DTypeError(f"clip: expected numbers as bounds; got {type(bound).__name__}")
+    if dtype.kind in "iu" and isinstance(bound, float):
+        raise DTypeError(f"clip: expected whole numbers as bounds of {dtype}; got {bound}")
+    if bound is None:
+        return None
+    return float(bound) if dtype.kind == "f" else int(bound)

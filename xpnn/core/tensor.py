@@ -11,6 +11,7 @@ from xpnn.core import backend as backends
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
 from xpnn.core.gradients import Gradients
+from xpnn.core.host import host_array, host_numbers
 from xpnn.core.op import Array, Spec
 from xpnn.core.operators import Operators
 from xpnn.core.recording import refuse
@@ -158,7 +159,7 @@ class Tensor(Gradients, Operators):
         if array.shape != self.shape:
             raise ShapeError(f"assign: expected values {self.shape}; got {array.shape}")
         refuse("a tensor is assigned values from the host. Do it between steps")
-        self.backend.copy(self.backend.from_host(_host_array(array, self.dtype)), self.data)
+        self.backend.copy(self.backend.from_host(host_array(array, self.dtype)), self.data)
         self.version[0] += 1
 
     def __repr__(self) -> str:
@@ -202,38 +203,10 @@ def tensor(data: Any, dtype: Any = None, backend: str | Backend | None = None, r
         with place.here():
             array = data if dtype is None else place.xp.astype(data, dtype)
     else:
-        array = place.from_host(_host_array(data, dtype, copy=place.on_host))
+        array = place.from_host(host_array(data, dtype, copy=place.on_host))
     if requires_grad and array.dtype.kind != "f":
         raise DTypeError(f"tensor: expected a floating-point dtype with requires_grad; got {array.dtype}")
     return Tensor(array, place, requires_grad)
-
-
-def _numbers(data: Any) -> np.ndarray:
-    try:
-        return np.asarray(data)
-    except ValueError:  # of lists
-        raise ShapeError("tensor: expected lists of one length on each level; got some longer than others") from None
-    except TypeError:  # another backend's array, which does not let itself be copied unasked
-        kind, here = type(data), backends.current().device
-        raise BackendError(
-            f"tensor: expected numbers or an array on the host; got {kind.__module__}.{kind.__name__}. "
-            f"Make it a tensor where it lives, then move it: xpnn.tensor(x, backend='cuda:0').to('{here}')"
-        ) from None
-
-
-def _host_array(data: Any, dtype: Any, copy: bool = False) -> np.ndarray:
-    """The numbers as an array of this dtype; unless `copy`, it may share memory with what was given."""
-    array = _numbers(data)
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"tensor: expected numbers; got {type(data).__name__} of dtype {array.dtype}")
-    if dtype is None:
-        listed = not isinstance(data, (np.ndarray, np.generic))
-        dtype = np.dtype("float32") if listed and array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    if copy:
-        return array.astype(dtype, order="C")
-    array = array.astype(dtype, copy=False)
-    # A read-only or misaligned array (a memory map, bytes of a file) would be another type to compiled kernels.
-    return array if array.flags.writeable and array.flags.aligned else array.copy()
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
@@ -253,7 +226,7 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
         )
     if not isinstance(value, np.ndarray) and place.owns(value):
         return Tensor(value, place)
-    array = _numbers(value)
+    array = host_numbers(value)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"expected a tensor, an array or numbers; got {type(value).__name__}")
     kind = array.dtype.kind
@@ -268,4 +241,4 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
         # Filled there: `2 * x` copies nothing to a GPU.
         return Tensor(place.full(Spec((), array.dtype if wanted is None else wanted), array.item()), place)
     refuse("an array of the host enters an op. Pass it as an argument of the step")
-    return Tensor(place.from_host(_host_array(array, wanted)), place)
+    return Tensor(place.from_host(host_array(array, wanted)), place)

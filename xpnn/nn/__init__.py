@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xpnn.errors import hint
 from xpnn.nn import init
 from xpnn.nn.attention import MultiHeadAttention
+from xpnn.nn.call import watching
 from xpnn.nn.config import build, describe
 from xpnn.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from xpnn.nn.dense import Dense
@@ -14,7 +15,7 @@ from xpnn.nn.embedding import Embedding
 from xpnn.nn.gru import GRU
 from xpnn.nn.layers import Activation, Dropout, Flatten, Sequential, SpatialDropout
 from xpnn.nn.lstm import LSTM
-from xpnn.nn.module import Module, watching
+from xpnn.nn.module import Module
 from xpnn.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from xpnn.nn.pool import AvgPool1d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d, Upsample
 from xpnn.nn.recurrent import State

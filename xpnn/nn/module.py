@@ -11,9 +11,7 @@ class Pair(nn.Module):
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from types import NoneType
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -21,36 +19,17 @@ import numpy as np
 from xpnn.core import backend as backends
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
-from xpnn.core.outside import Look, around, within
 from xpnn.core.random import DEFAULT
-from xpnn.core.recording import active, module_changes, refuse
-from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
+from xpnn.core.tensor import Parameter, Tensor
 from xpnn.errors import BackendError, ConfigError, ShapeError
 from xpnn.nn import init as initialisers
-
-Watcher = Callable[["Module", Any], None]
-_watchers: list[Watcher] = []
-
-
-@contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Inside the block watcher(module, output) is called after every module's forward: guards, shape reports."""
-    _watchers.append(watcher)
-    try:
-        yield
-    finally:
-        _watchers.remove(watcher)
-
-
-def _watched() -> int:
-    return len(_watchers)
-
+from xpnn.nn.call import Called, is_plain
 
 Held = dict[str, tuple[str, tuple[int, ...] | None]]
 """Name: ("parameter", shape), (dtype of a buffer, shape) or (type of a module, None)."""
 
 
-class Module:
+class Module(Called):
     """The base of layers and models: write `__init__` and `forward`.
 
     An attribute that is a Parameter is trained, another Tensor is a buffer (kept in checkpoints, not trained), a Module
@@ -59,7 +38,6 @@ class Module:
     """
 
     training = True
-    reports = True  # to recordings, see `_settings`
 
     @staticmethod
     def holds(**settings: Any) -> Held:
@@ -72,53 +50,6 @@ class Module:
 
     input_format: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
     """What a model was trained on (shape of a sample, scale, shift, classes): set by a Trainer, kept in checkpoints."""
-
-    def forward(self, *inputs: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}.forward is not written")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        module_changes[0] += 1
-
-    def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """forward; NumPy arrays and lists of numbers take the backend and dtype of the parameters first."""
-        given = [x if isinstance(x, Tensor) else self._beside_parameters(x) for x in inputs]
-        if named:
-            named = {name: x if isinstance(x, Tensor) else self._beside_parameters(x) for name, x in named.items()}
-        recording = active()
-        if recording is not None:
-            recording.guard(_watched)
-            if _watchers:
-                refuse("its modules are being watched")
-            for _, module in self.named_modules():
-                recording.module(module, module._settings, module._looks)
-        out = self.forward(*given, **named)
-        for watcher in _watchers:
-            watcher(self, out)
-        return out
-
-    def _settings(self) -> list[Any]:
-        """What `forward` may decide by: a recorded step holds while it is the same. Tensors say themselves."""
-        return [part for item in vars(self).items() for part in item]
-
-    def _looks(self) -> list[Look]:
-        """Looks at what changes without an attribute being set: inside of attributes, and around code of one's own."""
-        looks = []
-        if any([not isinstance(v, (Tensor, Module, NoneType)) and not _is_plain(v) for v in vars(self).values()]):
-            looks.append(within(vars(self).values))
-        if not type(self).__module__.startswith("xpnn."):
-            looks.append(around(type(self).forward))
-            own = [c for c in type(self).__mro__ if c is not object and not c.__module__.startswith("xpnn.")]
-            looks.append(within(lambda: [v for c in own for v in vars(c).values() if _is_plain(v)]))
-        return looks
-
-    def _beside_parameters(self, x: Any) -> Any:
-        if not isinstance(x, (np.ndarray, list)) and not self.backend.owns(x):
-            return x
-        if isinstance(x, list) and _has_tensors(x):  # as they are: stacked into one they would lose their graphs
-            return x
-        like = next(self.parameters(), None)
-        return tensor(x) if like is None else as_tensor(x, like)
 
     # What it holds ------------------------------------------------------------------------------------------------
 
@@ -230,7 +161,7 @@ class Module:
             t.assign(state[name])
 
     def __repr__(self) -> str:
-        parts = [f"{key}={value!r}" for key, value in vars(self).items() if _is_plain(value) and key != "training"]
+        parts = [f"{key}={value!r}" for key, value in vars(self).items() if is_plain(value) and key != "training"]
         held = [entry for v in vars(self).values() for entry in (v if isinstance(v, (list, tuple)) else (v,))]
         parts += [repr(entry) for entry in held if isinstance(entry, Module)]
         return f"{type(self).__name__}({', '.join(parts)})"
@@ -267,14 +198,6 @@ def _walk_value(name: str, value: Any, above: tuple[int, ...]) -> Iterator[tuple
         raise ConfigError(f"{name}: expected modules within modules; got one that contains itself")
     for key, part in parts:
         yield from _walk_value(f"{name}.{key}" if name else str(key), part, (*above, id(value)))
-
-
-def _has_tensors(x: Any) -> bool:
-    return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(_has_tensors(entry) for entry in x))
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, str))
 
 
 def parameter(shape: tuple[int, ...], init: str | initialisers.Initialiser, decay: bool = True) -> Parameter:
