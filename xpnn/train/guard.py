@@ -10,7 +10,7 @@ from xpnn.core.tensor import Tensor
 from xpnn.core.transfers import number
 from xpnn.errors import ConfigError, NumericError
 from xpnn.nn import Module, watching
-from xpnn.train.callbacks import Callback
+from xpnn.train.callback import Callback
 
 if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
