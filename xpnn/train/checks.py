@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from xpnn.errors import ConfigError
 from xpnn.nn import Module
 from xpnn.optim import Optimizer
 from xpnn.train.callback import Callback
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def several(what: str, given: Any, kind: type | tuple[type, ...]) -> list[Any]:
@@ -27,7 +32,13 @@ def whole(owner: str, least: int = 1, **settings: Any) -> None:
     """Are these whole numbers, and none below `least`?"""
     for name, value in settings.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"{owner}: expected {name} as a whole number >= {least}; got {value!r}")
+            raise ConfigError(f"{owner}: expected {name} as a whole number >= {least}; got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """The value where it is short, the kind of thing that it is otherwise: an array fills lines."""
+    text = repr(value)
+    return text if len(text) <= 40 and "\n" not in text else type(value).__name__
 
 
 def need_dataset(owner: str, data: Any) -> None:
@@ -37,10 +48,24 @@ def need_dataset(owner: str, data: Any) -> None:
         )
 
 
-def need_callbacks(callbacks: list[Any]) -> None:
-    for callback in callbacks:
+def takes_dataset(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of a Dataset, looked at before Python counts the arguments: of fit(x, y, epochs=5), as other libraries
+    have it, that would say "multiple values for argument 'epochs'"."""
+    name = list(signature(method).parameters)[1]
+
+    @wraps(method)
+    def checked(*args: P.args, **settings: P.kwargs) -> R:
+        need_dataset(method.__name__, args[1] if len(args) > 1 else settings.get(name))
+        return method(*args, **settings)
+
+    return checked
+
+
+def need_callbacks(given: list[Any]) -> list[Callback]:
+    for callback in given:
         if not isinstance(callback, Callback):
             raise ConfigError(f"Trainer: expected callbacks, objects of subclasses of Callback; got {callback!r}")
+    return given
 
 
 def need_all_bound(model: Module, optimizer: Optimizer) -> None:

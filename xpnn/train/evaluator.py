@@ -15,7 +15,7 @@ from xpnn.data.dataset import Dataset
 from xpnn.errors import ShapeError
 from xpnn.metrics import Metric
 from xpnn.nn import Module
-from xpnn.train.checks import need_dataset, whole
+from xpnn.train.checks import takes_dataset, whole
 from xpnn.train.meter import Meter
 
 
@@ -31,13 +31,13 @@ class Evaluator:
     def _dtype(self) -> np.dtype:
         return next(self.model.parameters()).dtype
 
+    @takes_dataset
     def evaluate(self, data: Dataset, batch_size: int = 256) -> dict[str, Any]:
         """Loss and metrics over a data set, without dropout and without a graph: {"loss": ..., "accuracy": ...}.
 
         Metrics that are arrays, such as the confusion matrix, are here too; a history has the numbers only. On a device
         the set is kept for the next time: one whose arrays are changed in place must be given as a new Dataset there.
         """
-        need_dataset("evaluate", data)
         whole("evaluate", batch_size=batch_size)
         meter = Meter(self.metrics)
         with self._evaluating():

@@ -20,7 +20,7 @@ from xpnn.nn.recurrent import begin_anew
 from xpnn.optim import Optimizer
 from xpnn.train import resume as resuming
 from xpnn.train.callback import Callback, Row, overridden
-from xpnn.train.checks import need_all_bound, need_callbacks, need_dataset, several, whole
+from xpnn.train.checks import need_all_bound, need_callbacks, need_dataset, several, takes_dataset, whole
 from xpnn.train.evaluator import Evaluator
 from xpnn.train.guard import FiniteGuard
 from xpnn.train.history import History, columns_of, numbers
@@ -60,8 +60,7 @@ class Trainer(Evaluator):
         self.model, self.optimizer = model, optim.get(optimizer)
         self.loss = losses.get(loss)
         self.metrics: list[Metric] = [get_metric(m) for m in several("metrics", metrics, (str, Metric))]
-        self.callbacks: list[Callback] = several("callbacks", callbacks, Callback)
-        need_callbacks(self.callbacks)
+        self.callbacks = need_callbacks(several("callbacks", callbacks, Callback))
         if not any(isinstance(c, FiniteGuard) for c in self.callbacks):
             self.callbacks.insert(0, FiniteGuard())
         self.schedule, self.seed = optim.schedule.get(schedule), int(seed)
@@ -72,8 +71,7 @@ class Trainer(Evaluator):
         self._captured = recorded(pauses=False)
         self.history = History()
         self.epoch = self.step = 0
-        self.stop = False
-        self.validate_every = 1
+        self.stop, self.validate_every = False, 1
         self.columns: list[str] = []
         self._base_lr = self.optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
@@ -90,6 +88,7 @@ class Trainer(Evaluator):
 
     # Training -----------------------------------------------------------------------------------------------------
 
+    @takes_dataset
     def fit(
         self,
         train: Dataset,
@@ -119,7 +118,6 @@ class Trainer(Evaluator):
         """
         whole("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every)
         whole("fit", least=0, jitter=jitter)
-        need_dataset("fit", train)
         if validation is not None:
             need_dataset("fit: validation", validation)
         need_all_bound(self.model, self.optimizer)
