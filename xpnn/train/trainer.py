@@ -198,15 +198,14 @@ class Trainer(Evaluator):
         """Was the last step that of an epoch?"""
         return self._running is not None and self._batch == len(self._running)
 
-    def halt(self) -> tuple[int, float, Tensor] | None:
-        """The first step of the epoch whose loss was not finite, that loss, and the batch; waits for the device."""
+    def halt(self) -> tuple[int, float, Tensor, Tensor] | None:
+        """The first step of the epoch whose loss was not finite, that loss, and its x and y; waits for the device."""
         found = self._meter.halt()
         if found is None or self._running is None:
             return None
         ago, loss = found
         self._running.turn_to(self._batch - ago)
-        x, _ = self._running.gather(next(self._running.sizes(self._batch - ago)))
-        return self.step - ago, loss, x
+        return self.step - ago, loss, *self._running.gather(next(self._running.sizes(self._batch - ago)))
 
     def _end_epoch(self, validation: Dataset | None, seconds: float, samples: int, bar: Progress) -> None:
         self.epoch += 1
