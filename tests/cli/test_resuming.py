@@ -25,6 +25,7 @@ def test_resuming_another_run_says_which_option_differs(xpnn, fails):
         ("--seed", "1", "m: was started with --seed 0; here it is 1"),
         ("--optimizer", "sgd", "m: was started with --optimizer adam; here it is sgd"),
         ("--loss", "perceptron", "m: was started with --loss cross_entropy; here it is perceptron"),
+        ("--precision", "tf32", "m: was started with --precision fast; here it is tf32"),
         ("--jitter", "1", "m: was started with --jitter 0; here it is 1"),
         ("--hidden", "21", "layers.3.out_features there is 10; here it is 21. It depends on the data, --model, --hid"),
         ("--model", "cnn", "model.layers.0.type there is Flatten; here it is Conv2d. It depends on the data, --model"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn import nn
+from xpnn.core.precision import current_precision
 from xpnn.core.tensor import Tensor
 from xpnn.data.dataset import Dataset
 from xpnn.errors import ConfigError
@@ -36,6 +37,7 @@ def settings(trainer: Trainer) -> dict[str, Any]:
         "loss_options": _setting(options),
         "schedule": _setting(trainer.schedule),
         "metrics": [metric.name for metric in trainer.metrics],
+        "precision": current_precision(),
     }
 
 
