@@ -27,7 +27,8 @@ def command(
     """Say how good a saved network is, class by class, and what it confuses.
 
     Counted is the test set of the data: for the data of the training what was kept for testing there, for other data
-    without a test set all of it. Of a model of texts: how well it foresees each character.
+    without a test set all of it. Of a model of texts: how well it foresees each character (but for the first, and
+    what fills no window).
 
     \b
     Examples:
@@ -78,9 +79,9 @@ def _evaluate_text(saved: Saved, source: str) -> None:
     from xpnn.cli import textrecipe
     from xpnn.train import Trainer
 
-    test = textrecipe.test_set(source, saved.characters, saved.shape[0], whole=source != saved.data)
+    test, there = textrecipe.test_set(source, saved.characters, saved.shape[0], whole=source != saved.data)
     result = Trainer(saved.model, optim.SGD(), "cross_entropy", metrics.Accuracy()).evaluate(test)
-    say("data", f"{source}: {test.x.size:,} characters")
+    say("data", f"{source}: {test.x.size:,} of {there:,} characters")
     say("accuracy", f"{100 * result['accuracy']:.2f} %")
     say("loss", textrecipe.verdict(result).removeprefix("loss "))
 
