@@ -14,7 +14,7 @@ from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
 from xpnn.errors import ShapeError
 from xpnn.metrics import Metric
-from xpnn.nn import Module
+from xpnn.nn import Embedding, Module
 from xpnn.train.checks import takes_dataset, whole
 from xpnn.train.meter import Meter
 
@@ -48,17 +48,26 @@ class Evaluator:
         return meter.value()
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host."""
+        """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host.
+
+        An array is fed in the model's dtype; one of whole numbers, to a model with an Embedding, as its ids.
+        """
         whole("predict", batch_size=batch_size)
         with self._evaluating():
             if isinstance(x, Dataset):  # the next batch overwrites this one, and perhaps what is a view of it
                 parts = [self.model(b).numpy().copy() for b, _ in self._evaluation_batches(x, batch_size).epoch()]
             else:
-                rows = tensor(x, self._dtype, self.model.backend)
+                rows = self._rows(x)
                 if not rows.shape or not len(rows):
                     raise ShapeError(f"predict: expected at least one sample (N, ...); got {rows.shape}")
                 parts = [self.model(rows[i : i + batch_size]).numpy() for i in range(0, len(rows), batch_size)]
         return np.concatenate(parts)
+
+    def _rows(self, x: Any) -> Tensor:
+        if not any(isinstance(module, Embedding) for _, module in self.model.named_modules()):
+            return tensor(x, self._dtype, self.model.backend)
+        rows = tensor(x, backend=self.model.backend)
+        return rows.astype(self._dtype) if rows.dtype.kind == "f" else rows
 
     def _evaluation_batches(self, data: Dataset, batch_size: int) -> Batches:
         """On a device those of the last time where they fit: a validation set goes there once, not every epoch."""
