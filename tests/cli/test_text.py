@@ -79,6 +79,7 @@ def test_evaluate(xpnn, fails, writer, text):
     trained = xpnn(*BRIEF, "--epochs", "1", "--checkpoint", "m")
     loss = re.search(r"loss ([\d.]+ nats a character, perplexity [\d.]+)", trained)[1]
     assert loss in xpnn("evaluate", "m")
+    assert loss in xpnn("evaluate", "m", "./story.txt")  # the same file: not what it was trained on
     for part, args in ((round(len(story()) / 10), ()), (len(story()), ("story.txt",))):
         used = re.search(rf"story\.txt: ([\d,]+) of {part:,} characters", xpnn("evaluate", writer, *args))[1]
         windows = part // 200  # of at least ten times 20 characters
