@@ -135,6 +135,18 @@ class TestArguments:
         assert "\n" not in str(raised.value)
 
     @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            (nn.Dense, "got the class Dense. Make one of it"),
+            (len, "got builtin_function_or_method"),
+            (None, "NoneType"),
+        ],
+    )
+    def test_what_is_no_model(self, model, message):
+        with pytest.raises(ConfigError, match=f"Trainer: expected a model, an xpnn.nn.Module; .*{message}"):
+            xpnn.Trainer(model, "adam")
+
+    @pytest.mark.parametrize(
         "setting", [{"callbacks": CSVLog}, {"callbacks": ["x"]}, {"metrics": 3}, {"metrics": [3]}, {"seed": 1.5}]
     )
     def test_settings_of_another_kind(self, make, setting):

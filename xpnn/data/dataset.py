@@ -85,9 +85,14 @@ class Dataset:
         elif y.dtype.kind == "f" and y.ndim == 2:
             self._check_targets()
         else:
+            fix = (
+                ". Labels? Use y.astype('int64'). Targets? Use y[:, None]"
+                if y.dtype.kind == "f" and y.ndim == 1
+                else ""
+            )
             raise DataError(
                 f"{name}: expected y as integer labels (N,), (N, T) for sequences, or float targets (N, O); "
-                f"got {y.dtype} {y.shape}"
+                f"got {y.dtype} {y.shape}{fix}"
             )
 
     def _check_labels(self) -> None:

@@ -61,6 +61,12 @@ def takes_dataset(method: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
+def need_module(model: Any) -> None:
+    if not isinstance(model, Module):
+        what = f"the class {model.__name__}. Make one of it" if isinstance(model, type) else type(model).__name__
+        raise ConfigError(f"Trainer: expected a model, an xpnn.nn.Module; got {what}")
+
+
 def need_callbacks(given: list[Any]) -> list[Callback]:
     for callback in given:
         if not isinstance(callback, Callback):

@@ -20,7 +20,7 @@ from xpnn.nn.recurrent import begin_anew
 from xpnn.optim import Optimizer
 from xpnn.train import resume as resuming
 from xpnn.train.callback import Callback, Row, overridden
-from xpnn.train.checks import need_all_bound, need_callbacks, need_dataset, several, takes_dataset, whole
+from xpnn.train.checks import need_all_bound, need_callbacks, need_dataset, need_module, several, takes_dataset, whole
 from xpnn.train.evaluator import Evaluator
 from xpnn.train.guard import FiniteGuard
 from xpnn.train.history import History, columns_of, numbers
@@ -56,6 +56,7 @@ class Trainer(Evaluator):
         schedule: Any = None,
         seed: int = 0,
     ) -> None:
+        need_module(model)
         whole("Trainer", least=0, seed=seed)
         self.model, self.optimizer = model, optim.get(optimizer)
         self.loss = losses.get(loss)
