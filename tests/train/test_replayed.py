@@ -80,6 +80,22 @@ def test_the_data_set_goes_after_fit(make, digits, monkeypatch):
         assert trainer.why_eager is None, "there was nothing to be let go of"
 
 
+def test_the_data_set_goes_where_fit_broke_off(make, digits, monkeypatch):
+    class Breaks(Callback):
+        def on_step_end(self, trainer, loss):
+            if trainer.why_eager is None:
+                raise RuntimeError("broken")
+
+    alive = weakref.WeakSet()
+    monkeypatch.setattr(Batches, "__init__", _counted(Batches.__init__, alive))
+    trainer = make("numba", callbacks=Breaks())
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            trainer.fit(digits[0], epochs=1, batch_size=100, progress=False)
+        gc.collect()
+        assert not alive
+
+
 def _counted(init, alive):
     def counted(self, *args, **settings):
         gc.collect()

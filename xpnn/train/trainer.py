@@ -127,8 +127,7 @@ class Trainer(Evaluator):
         run = {"samples": len(train), "batch_size": batches.batch_size, "shuffle": bool(shuffle), "jitter": int(jitter)}
         run |= {"epochs": int(epochs), "validate_every": int(validate_every)}
         fed = train.format
-        self._settings = resuming.settings(self)
-        self._data = train, validation
+        self._settings, self._data = resuming.settings(self), (train, validation)
         if resume is not None:
             resuming.resume(self, resume, run, fed)
         else:
@@ -140,16 +139,18 @@ class Trainer(Evaluator):
         self.columns = columns_of(["loss", *(metric.name for metric in self.metrics)], validation is not None)
         for callback in self.callbacks:
             callback.on_fit_start(self)
-        with Progress(self, len(batches), enabled=progress) as bar:
-            while self.epoch < self._run["last"] and not self.stop:
-                if batches.backend is not self.model.backend:
-                    self._captured.forget()
-                    batches = self._batches(train, batch_size, shuffle, jitter)
-                self._fit_epoch(batches, validation, bar)
-        for callback in self.callbacks:
-            callback.on_fit_end(self)
-        self._captured.forget()  # it has the data set
-        self._running = None
+        try:
+            with Progress(self, len(batches), enabled=progress) as bar:
+                while self.epoch < self._run["last"] and not self.stop:
+                    if batches.backend is not self.model.backend:
+                        self._captured.forget()
+                        batches = self._batches(train, batch_size, shuffle, jitter)
+                    self._fit_epoch(batches, validation, bar)
+            for callback in self.callbacks:
+                callback.on_fit_end(self)
+        finally:  # both have the data set
+            self._captured.forget()
+            self._running = None
         self.model.eval()
         return self.history
 
@@ -209,8 +210,7 @@ class Trainer(Evaluator):
         return self.step - ago, loss, *self._running.gather(next(self._running.sizes(self._batch - ago)))
 
     def _end_epoch(self, validation: Dataset | None, seconds: float, samples: int, bar: Progress) -> None:
-        self.epoch += 1
-        self._batch = 0
+        self.epoch, self._batch = self.epoch + 1, 0
         row: Row = {"epoch": self.epoch, **numbers(self._meter.value())}
         self._meter.reset()
         last = self.epoch == self._run["last"]
