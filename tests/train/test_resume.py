@@ -70,17 +70,6 @@ def test_early_stopping_remembers_its_best_weights(make, digits, tmp_path):
     assert {"callback/1/layers.1.w", "callback/1/layers.3.b"} <= load_file(tmp_path / "c").keys()
 
 
-def test_another_precision_is_refused(make, digits, tmp_path):
-    with xpnn.precision("tf32"):
-        first = make(callbacks=StopAt(5))
-        first.fit(digits[0], 1, progress=False)
-    first.save(tmp_path / "c")
-    with pytest.raises(CheckpointError, match="precision there is tf32; here it is fast"):
-        make(callbacks=StopAt()).fit(digits[0], 1, progress=False, resume=tmp_path / "c")
-    with xpnn.precision("tf32"):
-        make(callbacks=StopAt()).fit(digits[0], 1, progress=False, resume=tmp_path / "c")
-
-
 def test_shifted_images_go_on_where_they_were_and_evaluation_sees_none(make, digits, tmp_path):
     whole, cut = make(), make(callbacks=StopAt(40))
     whole.fit(digits[0], 2, jitter=1, progress=False)
