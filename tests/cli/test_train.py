@@ -225,3 +225,11 @@ def test_a_regression_set_is_refused(fails, tmp_path):
     assert "xpnn train learns classes" in fails("train", tmp_path / "r.npz")
     np.savez(tmp_path / "c.npz", x=np.full((9, 3), 7.0), y=np.arange(9) % 2)
     assert "every value is the same" in fails("train", tmp_path / "c.npz")
+
+
+def test_labels_that_are_none_and_too_few_samples_are_refused(fails):
+    Path("last.csv").write_text("100000000,1,0\n70,2,1\n" * 9)
+    line = fails("train", "last.csv")
+    assert "last.csv: labels up to 100,000,000, and 14 samples to learn them from. Are they labels? In a CSV" in line
+    Path("one.csv").write_text("1,2,3\n")
+    assert "split: one.csv has too few samples: 0.2 of 1 leave one side empty" in fails("train", "one.csv")
