@@ -10,15 +10,18 @@ import subprocess
 import sys
 import time
 from importlib import metadata
+from io import StringIO
 
 import numpy as np
 import pytest
 from packaging.requirements import Requirement
+from rich.console import Console
 
 from xpnn.errors import ConfigError
 from xpnn_benchmarks import peers, processes, startup
 from xpnn_benchmarks.libraries import LIBRARIES, Library
 from xpnn_benchmarks.peers import race, rows, works
+from xpnn_benchmarks.peers import table as peers_table
 
 
 def table(tmp_path, *arguments):
@@ -47,6 +50,24 @@ def test_against_pytorch(tmp_path):
     assert not torch["why_not"]
     assert {"eager", "compiled"} <= {*torch["tried"], *torch["failed"]}
     assert row["peers"]["torch"]["ratio"] > 0
+
+
+def test_the_table_has_the_units_of_the_report():
+    lane = {"side": "xpnn", "variant": "captured", "seconds": [9.95e-6], "why_not": "", "failed": {}}
+    row = {
+        "work": "a",
+        "ms": 9.95e-3,
+        "rate": 1.2345,
+        "unit": "gbytes",
+        "of_ceiling": 0.004,
+        "lanes": [lane],
+        "peers": {},
+    }
+    untimed = {"work": "b", "lanes": [{**lane, "seconds": [], "why_not": "not installed"}], "peers": {}}
+    console = Console(width=100, file=StringIO(), record=True)
+    peers_table.show(console, [row, untimed], [], {"gflops": 1.0, "gbytes": 1.0})
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
+    assert [row for row in cells if row] == [["a", "9.95 µs", "1.23 GB/s", "0.4 %"], ["b", "-", "", ""]]
 
 
 def test_other_numbers_are_not_timed():

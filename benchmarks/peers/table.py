@@ -24,16 +24,11 @@ from xpnn.errors import ConfigError
 from xpnn_benchmarks import peers
 from xpnn_benchmarks.peers.rows import Row, measured_ceilings
 from xpnn_benchmarks.peers.works import has_mnist
+from xpnn_benchmarks.report.units import duration, number, percent
 
 LIBRARIES = ["torch", "jax", "keras", "sklearn", "tinygrad"]
 UNTOLD = ("does not know", "not installed")
 """Why a side has no time, where that is said by its empty field or once below the table."""
-
-
-def duration(ms: float | None) -> str:
-    if ms is None:
-        return "-"
-    return f"{ms:.3g} ms" if ms < 1000 else f"{ms / 1000:.3g} s"
 
 
 def ratio(found: dict[str, Any], peer: str) -> str:
@@ -53,9 +48,12 @@ def show(console: Console, rows: list[Row], names: list[str], ceilings: dict[str
     for name in ("work", "xpnn", *[f"{peer} / xpnn" for peer in names], "achieved", "of ceiling"):
         table.add_column(name, justify="left" if name == "work" else "right", no_wrap=True)
     for found in rows:
-        rate = f"{found['rate']:.0f} {'GFLOP/s' if found['unit'] == 'gflops' else 'GB/s'}" if "rate" in found else ""
-        share = f"{100 * found['of_ceiling']:.0f} %" if "rate" in found else ""
-        table.add_row(found["work"], duration(found.get("ms")), *[ratio(found, peer) for peer in names], rate, share)
+        ours = duration(1e-3 * found["ms"]) if "ms" in found else "-"
+        rate = (
+            f"{number(found['rate'])} {'GFLOP/s' if found['unit'] == 'gflops' else 'GB/s'}" if "rate" in found else ""
+        )
+        share = percent(found["of_ceiling"]) if "rate" in found else ""
+        table.add_row(found["work"], ours, *[ratio(found, peer) for peer in names], rate, share)
     console.print(table)
     for found in rows:
         known = [lane for lane in found["lanes"] if told(lane)]

@@ -140,10 +140,10 @@ def labels(thread, threads, x, labels, smoothing, losses, e, factors, scale, out
             continue
         value = -log_p(x[n, label], top, log_total) * (1 - s)
         if s != 0:
-            source, mean = x[n], x.dtype.type(0)
+            source, low, rest = x[n], x.dtype.type(s / C), x.dtype.type(0)
             for c in range(C):
-                mean -= log_p(source[c], top, log_total)
-            value += mean * (s / C)
+                rest -= log_p(source[c], top, log_total) * low  # their bare sum may overflow
+            value += rest
         losses[n], factors[n] = value, 1 / total
     if threads == 1 and out.size:
         reduce(losses, scale, out)

@@ -1,27 +1,19 @@
-"""The run on a GPU, without one: rows that break cost no other, numbers go before times, and nothing else is a GPU."""
+"""The run on a GPU, without one: rows that break cost no other, and nothing else is a GPU."""
 
 from __future__ import annotations
 
-import doctest
 import json
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
-from io import StringIO
-from itertools import cycle
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from rich.console import Console
 
 from cuda_cpu import standin
 from xpnn.core import backend as backends
 from xpnn.errors import BackendError
-from xpnn_benchmarks.on_gpu import clock, device, report, selection, session, verdict
-from xpnn_benchmarks.on_gpu.contest import Different, Lane, contest, differs
+from xpnn_benchmarks.on_gpu import device, report, session, verdict
 from xpnn_benchmarks.on_gpu.isolation import Row
 
 ROOT = Path(__file__).parents[2]
@@ -136,9 +128,6 @@ def test_a_module_that_cannot_be_imported_is_a_failed_row(tmp_path):
     assert [row["state"] for row in run_of["rows"]] == ["failed", "failed"]
 
 
-# Nothing but a GPU --------------------------------------------------------------------------------------------------
-
-
 def test_the_stand_in_is_no_gpu():
     with standin.installed(standin.load()):
         assert backends.get("cuda").device == "cuda:0"  # tests may use it
@@ -167,169 +156,3 @@ def test_without_a_gpu_one_line(tmp_path, quick):
     (line,) = done.stderr.splitlines()
     assert line.startswith("backend 'cuda:0': ")
     assert not (tmp_path / "run.json").exists()
-
-
-# Numbers, then times ------------------------------------------------------------------------------------------------
-
-
-class Steps:
-    """A clock on which every step takes what it says."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def mark(self):
-        return self.now
-
-    @staticmethod
-    def between(first, last):
-        return last - first
-
-    def wait(self): ...
-
-    def step(self, *seconds):
-        taking = cycle(seconds)
-
-        def run():
-            self.now += next(taking)
-
-        return run
-
-
-@pytest.fixture
-def bench():
-    told = []
-    return SimpleNamespace(clock=Steps(), rounds=2, tell=told.append, told=told)
-
-
-def lane(bench, answer, seconds=1e-5, works=1.0):
-    return lambda: Lane(bench.clock.step(seconds), {"losses": np.array(answer)}, works)
-
-
-def broken():
-    raise RuntimeError("no such algorithm")
-
-
-def test_lanes(bench):
-    makers = {
-        "xpnn": lane(bench, [1.0, 2.0], 2e-5),
-        "torch none": broken,
-        "torch eager": lane(bench, [1.0, 2.0 + 1e-6], 1e-4),
-        "torch graph": lane(bench, [1.0, 2.1]),
-        "xpnn Trainer.fit": lane(bench, [1.0, 2.0], 3e-4, 10),
-    }
-    found = contest(bench, makers, 1e-4)
-    assert found["checked"] == "torch eager"
-    assert found["lanes"]["torch none"] == {"why_not": "RuntimeError: no such algorithm"}
-    assert "losses differs by 4.5e-02" in found["lanes"]["torch graph"]["why_not"]
-    times = {name: lane["us"] for name, lane in found["lanes"].items() if "us" in lane}
-    assert times == pytest.approx({"xpnn": 20, "torch eager": 100, "xpnn Trainer.fit": 30})
-    assert set(bench.told[0]["lanes"]) == {"xpnn", "torch none", "torch eager"}
-    assert verdict.times(5, "eager").measure(found, {}) == pytest.approx(5)
-    assert verdict.at_most(25, "us").measure(found, {}) == pytest.approx(20)
-    assert verdict.share(80, 1.0, "copy").measure(found, {"copy": 1e5}) == pytest.approx(50)
-    assert verdict.share(80, 1.0, "copy").measure(found, {}) is None
-
-
-@pytest.mark.parametrize("answer", [[1.0, 2.1], [1.0, np.nan], [1.0]])
-def test_other_numbers_are_not_timed(bench, answer):
-    with pytest.raises(Different, match=r"losses.*compared with torch eager; not timed"):
-        contest(bench, {"xpnn": lane(bench, answer), "torch eager": lane(bench, [1.0, 2.0])}, 1e-4)
-    with pytest.raises(Different, match="compared with NumPy"):
-        contest(bench, {"xpnn": lane(bench, answer)}, 1e-4, {"losses": np.array([1.0, 2.0])})
-    assert bench.clock.now == 0
-
-
-def test_ours_does_not_prove_ours(bench):
-    with pytest.raises(Different, match="nothing to compare"):
-        contest(bench, {"xpnn": lane(bench, [1.0]), "torch": broken, "xpnn Trainer.fit": lane(bench, [1.0])}, 1e-4)
-
-
-def test_differs():
-    one = np.array([[1.0, 2.0]])
-    assert differs({"y": one}, {"y": one}, 1e-6) == ""
-    assert differs({"y": one, "z": one}, {"y": one}, 1e-6) == ""
-    assert "expected shape (1, 2); got None" in differs({}, {"y": one}, 1e-6)
-    assert differs({"y": 0 * one}, {"y": 0 * one}, 1e-6) == ""
-
-
-def test_the_median_by_events():
-    steps = Steps()
-    uneven = (1e-5, 1e-5, 1e-5, 1e-3)  # one in four waits for something
-    found = clock.measure({"it": (steps.step(*uneven), 1)}, steps, rounds=2)["it"]
-    assert found["us"] == pytest.approx(10)
-    assert found["low_us"] == pytest.approx(10)
-    assert found["high_us"] > 10
-
-
-def test_turns_go_forwards_and_backwards():
-    assert "".join(clock.in_turns(["a", "b", "c"], 3)) == "abccbaabc"
-
-
-# Verdicts and the report --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("limit", "at_most", "measured", "said"),
-    [
-        (25, True, 25, "PASS"),
-        (25, True, 25.1, "short by < 1 %"),
-        (25, True, 50, "short by 100 %"),
-        (5, False, 5.0, "PASS"),
-        (5, False, 1.0, "short by 80 %"),
-        (5, False, None, "not measured"),
-        (5, True, float("nan"), "not measured"),
-        (None, False, 3.0, ""),
-    ],
-)
-def test_verdicts(limit, at_most, measured, said):
-    must = verdict.Must("it", limit, "us", at_most, lambda found, ceilings: measured)
-    assert verdict.judge(must, measured)["verdict"] == said
-
-
-@pytest.mark.parametrize("module", [verdict, report])
-def test_examples(module):
-    failed, tried = doctest.testmod(module)
-    assert tried
-    assert not failed
-
-
-def test_the_report_says_what_is_short_and_what_was_left_out():
-    step = {"us": 30.0, "low_us": 29.0, "high_us": 31.0, "wall_us": 32.0}
-    musts = (verdict.at_most(25, "us"), verdict.times(5, "eager"))
-    base = {"seconds": 1.0, "why": ""}
-    network = {"name": "MLP", "state": "done", **base, "lanes": {"xpnn": step, "torch eager": {**step, "us": 300.0}}}
-    left = {"name": "LeNet-5", "state": "left out", "seconds": 0.0, "why": "the 450 s for rows were over"}
-    red = {"name": "check: NaN", "state": "failed", "seconds": 1.0, "why": "Wrong: NaN in dx"}
-    found = [verdict.judged(network, musts, {}), verdict.judged(left, musts, {}), verdict.judged(red, (), {})]
-    tests = {"text": "7 passed, 1 failed, 0 skipped", "failed": 1, "red": ["test_parity[relu]"]}
-    run_of = {"machine": {"gpu": "H"}, "ceilings": {"copy": 4e12}, "rows": found, "tests": tests, "seconds": 9.0}
-    console = Console(width=200, record=True, file=StringIO())
-    report.show(run_of, console)
-    printed = console.export_text()
-    for part in (
-        "step 30 us (<= 25 us): short by 20 %",
-        "times torch eager 10 x (>= 5 x): PASS",
-        "30 (29-31) | 32",
-        "copy 4000 GB/s",
-        "left out for lack of time: LeNet-5",
-        "failed: check: NaN: Wrong: NaN in dx",
-        "failed: tests: 7 passed, 1 failed",
-        "1 PASS, 1 short, 2 not measured",
-    ):
-        assert part in printed
-    assert len(report.failures(run_of)) == 2
-    assert report.line(found[0]).startswith("MLP: done; step 30 us")
-
-
-def test_tests_are_counted():
-    case = '<testcase name="{}">{}</testcase>'
-    kinds = {"a": "", "b": "<failure/>", "c": "<skipped/>", "d": "<error/>"}
-    tree = ElementTree.fromstring(f"<suite>{''.join(case.format(*kind) for kind in kinds.items())}</suite>")
-    assert selection.counted(tree)["text"] == "1 passed, 2 failed, 1 skipped"
-    assert selection.counted(tree)["red"] == ["b", "d"]
-    assert selection.counted(ElementTree.fromstring("<suite/>"))["failed"] == 1
-
-
-def test_the_selected_tests_exist():
-    assert [path for path in selection.TESTS if not (ROOT / path).exists()] == []

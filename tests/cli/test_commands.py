@@ -131,6 +131,16 @@ def test_evaluate_on_other_data(xpnn, fails, digits_model, small, tmp_path):
     assert "11 classes; " in fails("evaluate", digits_model, tmp_path / "eleven.npz")
 
 
+def test_data_of_the_training_are_known_by_any_path(xpnn, small):
+    """Only what was kept for testing may count: on the rest a network shows what it has by heart."""
+    Path("set.csv").symlink_to(small["csv"])
+    xpnn("train", "set.csv", "--epochs", "1", "--checkpoint", "m")
+    for path in ("set.csv", "./set.csv", Path("set.csv").absolute(), small["csv"]):
+        assert ": 40 test samples" in xpnn("evaluate", "m", path)
+    Path("copy.csv").write_bytes(small["csv"].read_bytes())
+    assert ": 200 test samples" in xpnn("evaluate", "m", "copy.csv")
+
+
 def test_many_classes_show_the_worst_confusions(xpnn):
     rng = np.random.default_rng(0)
     np.savez("many.npz", x=rng.random((200, 6)), y=np.arange(200) % 40)

@@ -79,8 +79,11 @@ def test_evaluate(xpnn, fails, writer, text):
     trained = xpnn(*BRIEF, "--epochs", "1", "--checkpoint", "m")
     loss = re.search(r"loss ([\d.]+ nats a character, perplexity [\d.]+)", trained)[1]
     assert loss in xpnn("evaluate", "m")
-    assert f"{20 * 10 * (len(story()) // 200 - 1):,} characters"  # all of it, but for what fills no window
-    assert "story.txt: " in xpnn("evaluate", writer, "story.txt")
+    assert loss in xpnn("evaluate", "m", "./story.txt")  # the same file: not what it was trained on
+    for part, args in ((round(len(story()) / 10), ()), (len(story()), ("story.txt",))):
+        used = re.search(rf"story\.txt: ([\d,]+) of {part:,} characters", xpnn("evaluate", writer, *args))[1]
+        windows = part // 200  # of at least ten times 20 characters
+        assert part - 1 - windows < int(used.replace(",", "")) <= part - 1
     assert "gone.txt: cannot be read" in fails("evaluate", writer, "gone.txt")
 
 

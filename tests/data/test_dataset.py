@@ -204,7 +204,11 @@ def test_from_arrays_targets(y, dtype, shape):
         ([[None], [1]], [0, 1], "got object"),
         ([[1 << 25], [0]], [0, 1], r"int64 values 0\.\.33554432 are not exact in float32"),
         (np.ones((2, 2), np.longdouble), [0, 1], "got float128|got longdouble|float96"),
-        ([[1], [2]], [0.0, 1.0], "expected y as integer labels"),
+        (
+            [[1], [2]],
+            [0.0, 1.0],
+            r"expected y as integer labels .* Use y.astype\('int64'\). Targets\? Use y\[:, None\]$",
+        ),
         ([[1], [2]], ["a", "b"], "y: expected numbers"),
         ([], [], "no samples"),
         (1, 1, "expected x"),

@@ -40,7 +40,7 @@ def test_read_text(tmp_path):
     path.write_text(STORY[:870] + "Zoë" * 40, encoding="utf-8")
     train, test = data.read_text(path, sequence=5, streams=8)
     assert "Z" in train.characters  # a tenth, 99 of the 990 characters, is for testing
-    assert (train.x.shape, test.x.shape) == ((22 * 8, 5), (1, 50))
+    assert (train.x.shape, test.x.shape) == ((22 * 8, 5), (1, 98))
     assert (test.characters, test.streams, test.name) == (train.characters, 1, str(path))
     assert train.format["characters"] == train.characters
     zipped = tmp_path / "a.gz"
@@ -54,14 +54,21 @@ def test_what_is_held_out_is_cut_into_fewer_and_longer_windows():
     assert texts.decode(test.x.reshape(5, 2, 100)[:, 1].ravel(), test.characters) == STORY[500:1000]
 
 
-@pytest.mark.parametrize(("length", "shape"), [(100, (1, 50)), (51, (1, 50)), (50, (1, 49)), (2, (1, 1))])
+@pytest.mark.parametrize("length", [299, 300, 301, 400, 555, 998, 1000, 1001])
+def test_hardly_anything_of_what_is_held_out_is_left_over(length):
+    test = texts.held_out(STORY[:length], "abcdefghijklmnopqrstuvwxyz", sequence=10, streams=8)
+    assert test.x.shape[1] >= 100
+    assert length - 1 - len(test) < test.x.size <= length - 1
+
+
+@pytest.mark.parametrize(("length", "shape"), [(100, (1, 99)), (51, (1, 50)), (50, (1, 49)), (2, (1, 1))])
 def test_of_a_short_text_all_is_used(length, shape):
     assert texts.held_out(STORY[:length], "abcdefghijklmnopqrstuvwxyz", sequence=5, streams=8).x.shape == shape
 
 
 def test_characters_that_training_does_not_have_are_left_out_of_the_test():
     test = texts.held_out("a€b" * 20, "ab", sequence=1, streams=4)
-    assert texts.decode(test.x.ravel(), "ab") == "ab" * 15
+    assert texts.decode(test.x.ravel(), "ab") == "ab" * 19 + "a"
     with pytest.raises(DataError, match="0 characters"):
         texts.held_out("€", "ab", sequence=1, streams=4)
 

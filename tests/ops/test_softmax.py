@@ -61,6 +61,21 @@ def test_masked_and_huge_logits(place, dtype, C):
         np.testing.assert_allclose(t.grad.numpy()[1, :3], [-0.5, 0.5, 0])
 
 
+@pytest.mark.parametrize("place", ["numpy", "numba"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_smoothed_labels_of_huge_logits(place, dtype, soft):
+    """Half of C largest numbers is more than the largest, a tenth of their mean is not."""
+    C, far = 10, float(np.finfo(dtype).max) / 2
+    x = np.full((1, C), -far, dtype)
+    x[0, 3] = 0
+    target = np.eye(C, dtype=dtype)[[3]] if soft else np.array([3])
+    loss = losses.cross_entropy(
+        xpnn.tensor(x, backend=place), xpnn.tensor(target, backend=place), label_smoothing=0.1, reduction="none"
+    )
+    np.testing.assert_allclose(loss.numpy(), [far * 0.1 * (C - 1) / C], rtol=10 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("C", [3, 16, 70, 200])
 def test_a_nan_anywhere_spoils_its_row_and_no_other(dtype, C):

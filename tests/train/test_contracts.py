@@ -117,6 +117,11 @@ class TestArguments:
             (lambda t, d: t.evaluate(d, batch_size=0), "evaluate: expected batch_size as a whole number >= 1; got 0"),
             (lambda t, d: t.evaluate((d.x, d.y)), "evaluate: expected a Dataset; got tuple. Make one: .*from_arrays"),
             (lambda t, d: t.fit((d.x, d.y), 1), "fit: expected a Dataset; got tuple"),
+            (lambda t, d: t.fit(d.x, d.y), "fit: expected a Dataset; got ndarray. Make one: .*from_arrays"),
+            (lambda t, d: t.fit(d.x, d.y, epochs=2), "fit: expected a Dataset; got ndarray"),
+            (lambda t, d: t.fit(x=d.x, y=d.y, epochs=2), "fit: expected a Dataset; got NoneType"),
+            (lambda t, d: t.evaluate(d.x, d.y, batch_size=8), "evaluate: expected a Dataset; got ndarray"),
+            (lambda t, d: t.predict(d.x, d.y), "predict: expected batch_size as a whole number >= 1; got ndarray$"),
             (lambda t, d: t.fit(d, 1, 64, (d.x, d.y)), "fit: validation: expected a Dataset; got tuple"),
             (lambda t, d: t.fit(d, 1, 32.0), "fit: expected batch_size as a whole number >= 1; got 32.0"),
             (lambda t, d: t.fit(d, 1.5), "fit: expected epochs as a whole number >= 1; got 1.5"),
@@ -125,8 +130,21 @@ class TestArguments:
         ],
     )
     def test_one_line_says_what_is_expected(self, make, digits, call, message):
-        with pytest.raises((ConfigError, ShapeError), match=message):
+        with pytest.raises((ConfigError, ShapeError), match=message) as raised:
             call(make(), digits[1])
+        assert "\n" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            (nn.Dense, "got the class Dense. Make one of it"),
+            (len, "got builtin_function_or_method"),
+            (None, "NoneType"),
+        ],
+    )
+    def test_what_is_no_model(self, model, message):
+        with pytest.raises(ConfigError, match=f"Trainer: expected a model, an xpnn.nn.Module; .*{message}"):
+            xpnn.Trainer(model, "adam")
 
     @pytest.mark.parametrize(
         "setting", [{"callbacks": CSVLog}, {"callbacks": ["x"]}, {"metrics": 3}, {"metrics": [3]}, {"seed": 1.5}]

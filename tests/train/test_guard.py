@@ -51,7 +51,7 @@ def test_the_weights_are_those_before_the_step(place, kind, pauses):
     looks = [Look()] * pauses
     until, whole = (trainer_of(place, kind(lr=0.01), *looks, c) for c in (StopAt(4), FiniteGuard(every=1000)))
     until.fit(data_of(None), 1, batch_size=8, shuffle=False, progress=False)
-    expected = r"the loss is nan in epoch 1, step 4 \(seen at step 7\): the data has 8 classes"
+    expected = r"the loss is nan in epoch 1, step 4 \(seen at step 7\): label 7 has no output: the data has 8 classes"
     with np.errstate(all="ignore"), pytest.raises(NumericError, match=expected):
         whole.fit(data_of(35), 1, batch_size=8, shuffle=False, progress=False)
     assert whole.step == until.step == 4
@@ -64,7 +64,7 @@ def test_the_weights_are_those_before_the_step(place, kind, pauses):
 
 def test_where_training_is_interrupted(place):
     trainer = trainer_of(place, "adam", FiniteGuard(every=1000), StopAt(7))
-    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"step 4 \(seen at step 6\): the data has"):
+    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"step 4 \(seen at step 6\): label 7 has no"):
         trainer.fit(data_of(35), 1, batch_size=8, shuffle=False, progress=False)
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_from_there_is_told(tmp_path):
 
 
 def test_a_look_at_every_step_on_a_host():
-    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"in epoch 1, step 4: the data has"):
+    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"in epoch 1, step 4: label 7 has no"):
         trainer_of("numba", "adam").fit(data_of(35), 1, batch_size=8, shuffle=False, progress=False)
 
 

@@ -38,6 +38,22 @@ def test_a_graph_of_the_batch_lives_as_long_as_the_batch(make, digits):
     assert look.spoilt == trainer.step - 1
 
 
+def test_a_trainer_of_ones_own_is_replayed_too(make, digits):
+    class Own(xpnn.Trainer):
+        """Its step count and clock are around no step."""
+
+    class Replays(Callback):
+        seen = 0
+
+        def on_step_end(self, trainer, loss):
+            self.seen += trainer.why_eager is None
+
+    given, replays = make("numba"), Replays()
+    own = Own(given.model, given.optimizer, callbacks=[replays])
+    own.fit(digits[0], epochs=1, batch_size=100, progress=False)
+    assert replays.seen > own.step / 2
+
+
 def test_losses_may_be_kept(make, digits):
     class Keeps(FiniteGuard):
         def __init__(self):
@@ -62,6 +78,22 @@ def test_the_data_set_goes_after_fit(make, digits, monkeypatch):
         gc.collect()
         assert not alive
         assert trainer.why_eager is None, "there was nothing to be let go of"
+
+
+def test_the_data_set_goes_where_fit_broke_off(make, digits, monkeypatch):
+    class Breaks(Callback):
+        def on_step_end(self, trainer, loss):
+            if trainer.why_eager is None:
+                raise RuntimeError("broken")
+
+    alive = weakref.WeakSet()
+    monkeypatch.setattr(Batches, "__init__", _counted(Batches.__init__, alive))
+    trainer = make("numba", callbacks=Breaks())
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            trainer.fit(digits[0], epochs=1, batch_size=100, progress=False)
+        gc.collect()
+        assert not alive
 
 
 def _counted(init, alive):

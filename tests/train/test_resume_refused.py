@@ -58,6 +58,17 @@ def test_another_setting_is_refused_by_name(targets, tmp_path, message, change):
         trainer_of(**change).fit(targets, 1, progress=False, resume=tmp_path / "c")
 
 
+def test_another_precision_is_refused(make, digits, tmp_path):
+    with xpnn.precision("tf32"):
+        first = make(callbacks=StopAt(5))
+        first.fit(digits[0], 1, progress=False)
+    first.save(tmp_path / "c")
+    with pytest.raises(CheckpointError, match="precision there is tf32; here it is fast"):
+        make(callbacks=StopAt()).fit(digits[0], 1, progress=False, resume=tmp_path / "c")
+    with xpnn.precision("tf32"):
+        make(callbacks=StopAt()).fit(digits[0], 1, progress=False, resume=tmp_path / "c")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -86,6 +86,13 @@ def test_evaluating_between_epochs_changes_nothing():
         assert np.array_equal(array, watched.model.state()[name]), name
 
 
+def test_ids_are_predicted_from_an_array_too():
+    mine = trainer()
+    expected = mine.predict(TRAIN)
+    for ids in (TRAIN.x, TRAIN.x.astype(np.uint8), TRAIN.x.tolist()):
+        np.testing.assert_allclose(mine.predict(ids), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_vocabulary_goes_with_the_model(tmp_path):
     mine = trainer()
     mine.fit(TRAIN, epochs=1, progress=False)

@@ -131,7 +131,8 @@ class TestGuard:
 
     def test_it_names_the_loss(self, make, digits):
         wrong = data.Dataset(digits[0].x, digits[0].y + 5, scale=1 / 16)
-        with pytest.raises(NumericError, match="the data has 15 classes and the model 10 outputs"):
+        expected = r"label 1\d has no output: the data has 15 classes and the model 10 outputs"
+        with pytest.raises(NumericError, match=expected):
             make().fit(wrong, epochs=1, progress=False)
 
     def test_it_may_look_less_often(self, make, digits):

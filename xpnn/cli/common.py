@@ -71,6 +71,11 @@ def load_split(source: str, seed: int) -> tuple[Dataset, Dataset]:
     return replace(train, name=source), replace(test, name=source)
 
 
+def same_source(source: str, other: str) -> bool:
+    """One name, or two paths to one file or folder: ./letters.csv is letters.csv."""
+    return source == other or (os.path.exists(source) and os.path.exists(other) and os.path.samefile(source, other))
+
+
 def default_data(seed: int) -> tuple[Dataset, Dataset]:
     """MNIST, or the embedded digits and a line that says why."""
     try:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xpnn.cli.common import BackendOption, Saved, load_split, open_model, say, size_of
+from xpnn.cli.common import BackendOption, Saved, load_split, open_model, same_source, say, size_of
 from xpnn.errors import ConfigError
 
 
@@ -27,7 +27,8 @@ def command(
     """Say how good a saved network is, class by class, and what it confuses.
 
     Counted is the test set of the data: for the data of the training what was kept for testing there, for other data
-    without a test set all of it. Of a model of texts: how well it foresees each character.
+    without a test set all of it. Of a model of texts: how well it foresees each character (but for the first, and
+    what fills no window).
 
     \b
     Examples:
@@ -47,10 +48,11 @@ def command(
     source = data or saved.data
     if source is None:
         raise ConfigError(f"{model}: does not say what it was trained on; give the data after it")
+    trained_on = saved.data is not None and same_source(source, saved.data)
     if saved.characters:
-        _evaluate_text(saved, source)
+        _evaluate_text(saved, source, trained_on)
         return
-    if source == saved.data:
+    if trained_on:
         test = load_split(source, saved.seed)[1]
     else:
         train, rest = sources.load(source)
@@ -73,14 +75,14 @@ def command(
     _print_confusions(console, result["confusion_matrix"])
 
 
-def _evaluate_text(saved: Saved, source: str) -> None:
+def _evaluate_text(saved: Saved, source: str, trained_on: bool) -> None:
     from xpnn import metrics, optim
     from xpnn.cli import textrecipe
     from xpnn.train import Trainer
 
-    test = textrecipe.test_set(source, saved.characters, saved.shape[0], whole=source != saved.data)
+    test, there = textrecipe.test_set(source, saved.characters, saved.shape[0], whole=not trained_on)
     result = Trainer(saved.model, optim.SGD(), "cross_entropy", metrics.Accuracy()).evaluate(test)
-    say("data", f"{source}: {test.x.size:,} characters")
+    say("data", f"{source}: {test.x.size:,} of {there:,} characters")
     say("accuracy", f"{100 * result['accuracy']:.2f} %")
     say("loss", textrecipe.verdict(result).removeprefix("loss "))
 

@@ -104,6 +104,11 @@ def build(wishes: Wishes, usual: Defaults, train: Dataset, loss: str) -> tuple[S
     dropout = usual.dropout if wishes.dropout is None else wishes.dropout
     shape, output = train.x.shape[1:], "sigmoid" if loss in SQUASHED else None
     assert train.classes is not None
+    if train.classes > len(train):
+        raise DataError(
+            f"{train.name}: labels up to {train.classes - 1:,}, and {len(train):,} samples to learn them from. "
+            "Are they labels? In a CSV file these come first"
+        )
     try:
         if wishes.model == "lenet5":
             wishes.need_none("hidden", "dropout")

@@ -76,13 +76,13 @@ def job(source: str | None, wishes: Wishes) -> Job:
     )
 
 
-def test_set(source: str, characters: str, sequence: int, whole: bool) -> Text:
-    """A text to evaluate with: the end that `job` keeps for testing, or all of it."""
+def test_set(source: str, characters: str, sequence: int, whole: bool) -> tuple[Text, int]:
+    """A text to evaluate with, the end that `job` keeps for testing or all of it; and how many characters it has."""
     from xpnn.data import text as texts
 
     text = texts.open_text(source)
     part = text if whole else texts.cut(text, TEST_SHARE, source)[1]
-    return texts.held_out(part, characters, sequence, MOST_STREAMS, source)
+    return texts.held_out(part, characters, sequence, MOST_STREAMS, source), len(part)
 
 
 def verdict(result: dict[str, float]) -> str:

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
+from xpnn.cli import resuming
 from xpnn.cli.common import BackendOption, choose, need_place, say
 from xpnn.cli.interrupt import Interruptible, interrupted
 from xpnn.cli.job import Wishes, is_text
-from xpnn.errors import CheckpointError, ConfigError
+from xpnn.errors import ConfigError
 
 SUITS = "Default: what suits the data."
 PICTURES = ("png", "svg", "pdf", "jpg")
@@ -152,6 +153,7 @@ def command(
     from xpnn.core.precision import PRECISIONS
     from xpnn.core.precision import precision as arithmetic
     from xpnn.train import Callback, Checkpoint, CSVLog, Trainer
+    from xpnn.train.resume import AnotherTraining
 
     name = choose("model", model or ("char-lstm" if is_text(data) else "mlp"), models.MODELS)
     if checkpoint_steps is not None and (checkpoint or resume) is None:
@@ -167,7 +169,7 @@ def command(
         saver = Checkpoint(checkpoint, every_steps=checkpoint_steps) if checkpoint else None
         callbacks: list[Callback] = [c for c in (saver, CSVLog(log) if log else None) if c is not None]
         trainer = Trainer(job.network, job.optimizer, job.loss_function, job.metrics, callbacks, job.course, seed)
-        begun = _begun(resume)
+        begun = resuming.begun(resume)
         if not quiet:
             for label, text in job.facts:
                 say(label, text)
@@ -184,10 +186,8 @@ def command(
                 trainer.fit(job.train, job.epochs, job.batch_size, job.watched, **settings)
             except KeyboardInterrupt:
                 ctrl_c.at_once = True
-            except CheckpointError as error:
-                if not any(words in str(error) for words in ("of another training", "does not fit")):
-                    raise
-                raise CheckpointError(f"{error}. Give the options that the run was started with") from None
+            except AnotherTraining as error:
+                raise resuming.in_options(error) from None
         if ctrl_c.at_once or (ctrl_c.caught and trainer.epoch < job.epochs):
             raise interrupted(ctx, trainer, saver, ctrl_c.at_once)
         seconds = time.perf_counter() - start
@@ -202,18 +202,6 @@ def command(
     say("saved", ", ".join(saved) or "nothing; --checkpoint FILE saves the model")
     if kept is not None:
         say("next", f"{job.next} {shlex.quote(str(kept))}")
-
-
-def _begun(resume: Path | None) -> str:
-    """How far the run that goes on had come; "" where there is none, or its file does not say."""
-    from xpnn.train import checkpoint
-
-    if resume is None:
-        return ""
-    if not resume.is_file():
-        raise CheckpointError(f"--resume {resume}: no such file")
-    state = checkpoint.read(resume).trainer or {}
-    return f"after {state.get('epoch')} epochs and {state.get('step')} updates" if state else ""
 
 
 def _check_places(checkpoint: Path | None, plot: Path | None, log: Path | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import numpy as np
 
 from xpnn.core.arithmetic import elementwise_cost, need_floating, need_whole
@@ -67,10 +69,12 @@ def _mean_backward(xp, wanted, douts, kept, axis, keepdims):
 
 
 def _extremum_backward(xp, wanted, douts, kept, axis, keepdims):
-    """Ties share the gradient equally, so that it does not depend on the order of the elements."""
+    """Ties share the gradient equally, so that it does not depend on the order of the elements. NaN, which equals
+    nothing, has no share and leaves none."""
     (x,), (y,), spec = kept.inputs, kept.outs, kept.specs[0]
     hit = xp.astype(x == _spread(xp, y, spec, axis), x.dtype)
     ties = xp.sum(hit, axis=axis, keepdims=True)
+    ties = xp.where(ties > 0, ties, xp.full_like(ties, nan))
     return (_spread(xp, douts[0], spec, axis) * hit / ties,)
 
 

@@ -85,9 +85,14 @@ class Dataset:
         elif y.dtype.kind == "f" and y.ndim == 2:
             self._check_targets()
         else:
+            fix = (
+                ". Labels? Use y.astype('int64'). Targets? Use y[:, None]"
+                if y.dtype.kind == "f" and y.ndim == 1
+                else ""
+            )
             raise DataError(
                 f"{name}: expected y as integer labels (N,), (N, T) for sequences, or float targets (N, O); "
-                f"got {y.dtype} {y.shape}"
+                f"got {y.dtype} {y.shape}{fix}"
             )
 
     def _check_labels(self) -> None:
@@ -144,11 +149,11 @@ class Dataset:
         The same seed gives the same split on every machine: the order comes from raw Philox bits, whose
         stream NumPy guarantees, which it does not do for its own `permutation`.
         """
-        count = round(len(self) * fraction) if 0 < fraction < 1 else 0
+        if not 0 < fraction < 1:
+            raise ConfigError(f"split: expected a fraction between 0 and 1; got {fraction}")
+        count = round(len(self) * fraction)
         if not 0 < count < len(self):
-            raise ConfigError(
-                f"split: a fraction of {fraction} leaves one side of {len(self)} samples empty; expected 0..1"
-            )
+            raise ConfigError(f"split: {self.name} has too few samples: {fraction} of {len(self)} leave one side empty")
         order = np.argsort(np.random.Philox(key=seed).random_raw(len(self)), kind="stable")
         train, validation = np.sort(order[count:]), np.sort(order[:count])
         return (

@@ -25,7 +25,7 @@ from xpnn.errors import ConfigError, DataError
 MOST_BYTES = 1 << 28
 """Of a file: its characters take sixteen times as much in memory, as inputs and as targets."""
 CONTEXT = 10
-"""Windows to evaluate with are so many times as long: each begins without a state, and its first guesses are poor."""
+"""Windows to evaluate with are so many times as long, or more: each begins without a state and first guesses poorly."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,12 +121,15 @@ def windows(text: str, sequence: int, streams: int, characters: str | None = Non
 def held_out(text: str, characters: str, sequence: int, streams: int, name: str = "text") -> Text:
     """The windows of a text to evaluate with what was trained on windows and streams of this size.
 
-    Windows are CONTEXT times as long, a quarter as many abreast; shorter and fewer where the text is too short for one
-    of each stream. Characters that are not in the vocabulary are left out.
+    Windows are at least CONTEXT times as long, a quarter as many abreast; shorter and fewer where the text is too short
+    for one of each stream. They share out what would fill no window: fewer characters are left out than there are
+    windows. Characters that are not in the vocabulary are left out.
     """
-    known = sum(map(text.count, characters))
-    sequence = max(min(CONTEXT * sequence, known - 1), 1)
-    return windows(text, sequence, max(min(streams // 4, (known - 1) // sequence), 1), characters, name)
+    follow = sum(map(text.count, characters)) - 1
+    sequence = max(min(CONTEXT * sequence, follow), 1)
+    streams = max(min(streams // 4, follow // sequence), 1)
+    count = streams * max(follow // (streams * sequence), 1)
+    return windows(text, max(follow // count, 1), streams, characters, name)
 
 
 def encode(text: str, characters: str, name: str = "text") -> np.ndarray:

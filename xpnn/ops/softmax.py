@@ -174,8 +174,11 @@ def cross_entropy(logits: Tensor, target: Any, label_smoothing: float = 0.0, red
 
     logits (N, ..., C) before any softmax; target: integer labels (N, ...) from 0 to C - 1, or one-hot or soft targets
     in the logits' shape and dtype; q = (1 - label_smoothing) target + label_smoothing / C (Szegedy et al., CVPR 2016,
-    section 7). reduction: "mean", "sum" or "none" (a loss per sample). Backward: (softmax(logits) - q) / N. A label
-    out of range gives NaN. Raises ShapeError, DTypeError, ConfigError.
+    section 7). reduction: "mean", "sum" or "none" (a loss per sample). Backward: (softmax(logits) - q) / N.
+
+    A label out of range makes the loss and its row of the gradient NaN, on every backend alike: a device would have to
+    be waited for to raise an error. Look at labels once, before the loop: xpnn.data.from_arrays(x, y, classes=C) raises
+    DataError that names the row. Raises ShapeError, DTypeError, ConfigError.
     """
     return apply(
         CROSS_ENTROPY,

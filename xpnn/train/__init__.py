@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xpnn.train.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, StopOnRise
+from xpnn.train.callback import Callback
+from xpnn.train.callbacks import Checkpoint, CSVLog, EarlyStopping, StopOnRise
 from xpnn.train.checkpoint import load, save
 from xpnn.train.guard import FiniteGuard
 from xpnn.train.history import History

@@ -14,8 +14,8 @@ from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
 from xpnn.errors import ShapeError
 from xpnn.metrics import Metric
-from xpnn.nn import Module
-from xpnn.train.checks import need_dataset, whole
+from xpnn.nn import Embedding, Module
+from xpnn.train.checks import takes_dataset, whole
 from xpnn.train.meter import Meter
 
 
@@ -31,13 +31,13 @@ class Evaluator:
     def _dtype(self) -> np.dtype:
         return next(self.model.parameters()).dtype
 
+    @takes_dataset
     def evaluate(self, data: Dataset, batch_size: int = 256) -> dict[str, Any]:
         """Loss and metrics over a data set, without dropout and without a graph: {"loss": ..., "accuracy": ...}.
 
         Metrics that are arrays, such as the confusion matrix, are here too; a history has the numbers only. On a device
         the set is kept for the next time: one whose arrays are changed in place must be given as a new Dataset there.
         """
-        need_dataset("evaluate", data)
         whole("evaluate", batch_size=batch_size)
         meter = Meter(self.metrics)
         with self._evaluating():
@@ -48,17 +48,26 @@ class Evaluator:
         return meter.value()
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host."""
+        """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host.
+
+        An array is fed in the model's dtype; one of whole numbers, to a model with an Embedding, as its ids.
+        """
         whole("predict", batch_size=batch_size)
         with self._evaluating():
             if isinstance(x, Dataset):  # the next batch overwrites this one, and perhaps what is a view of it
                 parts = [self.model(b).numpy().copy() for b, _ in self._evaluation_batches(x, batch_size).epoch()]
             else:
-                rows = tensor(x, self._dtype, self.model.backend)
+                rows = self._rows(x)
                 if not rows.shape or not len(rows):
                     raise ShapeError(f"predict: expected at least one sample (N, ...); got {rows.shape}")
                 parts = [self.model(rows[i : i + batch_size]).numpy() for i in range(0, len(rows), batch_size)]
         return np.concatenate(parts)
+
+    def _rows(self, x: Any) -> Tensor:
+        if not any(isinstance(module, Embedding) for _, module in self.model.named_modules()):
+            return tensor(x, self._dtype, self.model.backend)
+        rows = tensor(x, backend=self.model.backend)
+        return rows.astype(self._dtype) if rows.dtype.kind == "f" else rows
 
     def _evaluation_batches(self, data: Dataset, batch_size: int) -> Batches:
         """On a device those of the last time where they fit: a validation set goes there once, not every epoch."""

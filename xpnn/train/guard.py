@@ -10,7 +10,7 @@ from xpnn.core.tensor import Tensor
 from xpnn.core.transfers import number
 from xpnn.errors import ConfigError, NumericError
 from xpnn.nn import Module, watching
-from xpnn.train.callbacks import Callback
+from xpnn.train.callback import Callback
 
 if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
@@ -51,14 +51,12 @@ class FiniteGuard(Callback):
             raise NumericError(_report(trainer, *halt))
 
 
-def _report(trainer: Trainer, step: int, loss: float, x: Tensor) -> str:
+def _report(trainer: Trainer, step: int, loss: float, x: Tensor, y: Tensor) -> str:
     seen = trainer.step - 1
     trainer.step = step  # updates made
     later = f" (seen at step {seen})" if seen > step else ""
-    return (
-        f"training: the loss is {loss} in epoch {trainer.epoch + 1}, step {step}{later}: {_culprit(trainer.model, x)}. "
-        "The weights are those before this step"
-    )
+    place, culprit = f"epoch {trainer.epoch + 1}, step {step}{later}", _culprit(trainer.model, x, y)
+    return f"training: the loss is {loss} in {place}: {culprit}. The weights are those before this step"
 
 
 def _finite(t: Tensor) -> bool:
@@ -68,7 +66,7 @@ def _finite(t: Tensor) -> bool:
         return t.dtype.kind != "f" or bool(number(t.backend.xp.all(t.backend.xp.isfinite(t.data))))
 
 
-def _culprit(model: Module, x: Tensor) -> str:
+def _culprit(model: Module, x: Tensor, y: Tensor) -> str:
     """The first thing that is not finite, in the order of the computation."""
     for name, p in model.named_parameters():
         if not _finite(p):
@@ -84,7 +82,9 @@ def _culprit(model: Module, x: Tensor) -> str:
 
     with no_grad(), watching(look):
         output = model(x)
-    classes = model.input_format.get("classes")
-    if not found and classes and isinstance(output, Tensor) and output.ndim > 1 and output.shape[-1] < classes:
-        return f"the data has {classes} classes and the model {output.shape[-1]} outputs"
+    if not found and y.dtype.kind in "iu" and isinstance(output, Tensor) and output.ndim > 1:
+        outputs, label = output.shape[-1], int(y.numpy().max())  # a data set has none below 0
+        if label >= outputs:
+            classes = model.input_format["classes"]
+            return f"label {label} has no output: the data has {classes} classes and the model {outputs} outputs"
     return found[0] if found else "the layers are finite, so the loss made it. Check the labels and targets"

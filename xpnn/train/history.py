@@ -70,3 +70,15 @@ class History:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
+
+
+def columns_of(names: list[str], validated: bool) -> list[str]:
+    """What a row may have, where loss and metrics are called `names`."""
+    beside = [f"val_{name}" for name in names] if validated else []
+    return ["epoch", *names, *beside, "lr", "seconds", "samples_per_s"]
+
+
+def numbers(values: dict[str, Any]) -> dict[str, float]:
+    """Those that are numbers: a history has no place for arrays."""
+    plain = {k: v.item() if getattr(v, "ndim", None) == 0 else v for k, v in values.items()}
+    return {k: v for k, v in plain.items() if isinstance(v, (int, float))}

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
 
 
+class AnotherTraining(CheckpointError):
+    """A checkpoint with another setting: the innermost one that differs, what it is there and here."""
+
+    def __init__(self, path: AnyPath, setting: str, there: Any, here: Any) -> None:
+        what = "does not fit" if setting.startswith("model") else "is of another training"
+        super().__init__(f"{path}: {what}: {setting} there is {str(there)[:60]}; here it is {str(here)[:60]}")
+        self.path, self.setting, self.there, self.here = path, setting, there, here
+
+
 def save(trainer: Trainer, path: AnyPath) -> None:
     parts = {"model": trainer.model.state(), "optimizer": trainer.optimizer.state(), "callback": {}}
     for i, callback in enumerate(trainer.callbacks):
@@ -140,19 +149,18 @@ def _need_same(path: AnyPath, trainer: Trainer, theirs: dict[str, Any], run: dic
         _raise_difference(path, key, here, theirs["run"][key])
     names = [type(callback).__name__ for callback in trainer.callbacks]
     if names != (others := [name for name, _ in theirs["callbacks"]]):
-        raise CheckpointError(f"{path}: is of another training: callbacks there is {others}; here it is {names}")
+        raise AnotherTraining(path, "callbacks", others, names)
 
 
 def _raise_difference(path: AnyPath, name: str, here: Any, there: Any) -> None:
-    """CheckpointError naming the innermost setting that differs."""
-    if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+    lists = isinstance(here, list) and isinstance(there, list)
+    if lists and (len(here) == len(there) or all(isinstance(entry, dict) for entry in here + there)):  # layers
         here, there = (dict(enumerate(values)) for values in (here, there))
     if isinstance(here, dict) and isinstance(there, dict):
         for key in dict.fromkeys([*here, *there]):
             _raise_difference(path, f"{name}.{key}", here.get(key), there.get(key))
     elif here != there:
-        what = "does not fit" if name.startswith("model") else "is of another training"
-        raise CheckpointError(f"{path}: {what}: {name} there is {str(there)[:60]}; here it is {str(here)[:60]}")
+        raise AnotherTraining(path, name, there, here)
 
 
 def _take(trainer: Trainer, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

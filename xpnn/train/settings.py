@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn import nn
+from xpnn.core.precision import current_precision
 from xpnn.core.tensor import Tensor
 from xpnn.data.dataset import Dataset
 from xpnn.errors import ConfigError
@@ -21,20 +22,22 @@ HASHED_BYTES = 1 << 26
 
 
 def settings(trainer: Trainer) -> dict[str, Any]:
-    """What makes a training this one and no other; what differs first is what an error names."""
+    """What makes a training this one and no other. What differs first is what an error names: the network comes before
+    a learning rate that was chosen for it."""
     optimizer, loss = trainer.optimizer, trainer.loss
     clips = {"clip_value": optimizer.clip_value, "clip_norm": optimizer.clip_norm}
     options = {str(i): value for i, value in enumerate(getattr(loss, "args", ()))} | getattr(loss, "keywords", {})
     return {
         "optimizer": type(optimizer).__name__,
         "loss": _name(loss),
+        "model": _setting(nn.describe(trainer.model)),
         "seed": trainer.seed,
         "base_lr": trainer._base_lr,
         "optimizer_settings": _setting({**optimizer.attrs, **clips}),
         "loss_options": _setting(options),
         "schedule": _setting(trainer.schedule),
         "metrics": [metric.name for metric in trainer.metrics],
-        "model": _setting(nn.describe(trainer.model)),
+        "precision": current_precision(),
     }
 
 

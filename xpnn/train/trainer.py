@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn import losses, optim
-from xpnn.core.capture import Captured
 from xpnn.core.plan import copied
 from xpnn.core.tensor import Tensor
 from xpnn.data.batches import Batches
 from xpnn.data.dataset import Dataset
 from xpnn.data.files import AnyPath
-from xpnn.errors import BackendError, ConfigError
+from xpnn.errors import BackendError
 from xpnn.metrics import Metric
 from xpnn.metrics import get as get_metric
 from xpnn.nn import Module
 from xpnn.nn.recurrent import begin_anew
 from xpnn.optim import Optimizer
 from xpnn.train import resume as resuming
-from xpnn.train.callbacks import Callback, Row
-from xpnn.train.checks import need_dataset, several, whole
+from xpnn.train.callback import Callback, Row, overridden
+from xpnn.train.checks import need_all_bound, need_callbacks, need_dataset, need_module, several, takes_dataset, whole
 from xpnn.train.evaluator import Evaluator
 from xpnn.train.guard import FiniteGuard
-from xpnn.train.history import History
+from xpnn.train.history import History, columns_of, numbers
 from xpnn.train.meter import Meter
 from xpnn.train.progress import Progress
+from xpnn.train.step import recorded
 
 
 class Trainer(Evaluator):
@@ -56,26 +56,23 @@ class Trainer(Evaluator):
         schedule: Any = None,
         seed: int = 0,
     ) -> None:
+        need_module(model)
         whole("Trainer", least=0, seed=seed)
         self.model, self.optimizer = model, optim.get(optimizer)
         self.loss = losses.get(loss)
         self.metrics: list[Metric] = [get_metric(m) for m in several("metrics", metrics, (str, Metric))]
-        self.callbacks: list[Callback] = several("callbacks", callbacks, Callback)
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise ConfigError(f"Trainer: expected callbacks, objects of subclasses of Callback; got {callback!r}")
+        self.callbacks = need_callbacks(several("callbacks", callbacks, Callback))
         if not any(isinstance(c, FiniteGuard) for c in self.callbacks):
             self.callbacks.insert(0, FiniteGuard())
         self.schedule, self.seed = optim.schedule.get(schedule), int(seed)
         if not self.optimizer.bound:
             self.optimizer.bind(model)
-        self._need_all_bound()
+        need_all_bound(self.model, self.optimizer)
         self._meter = Meter(self.metrics)
-        self._captured = self._recorder()
+        self._captured = recorded(pauses=False)
         self.history = History()
         self.epoch = self.step = 0
-        self.stop = False
-        self.validate_every = 1
+        self.stop, self.validate_every = False, 1
         self.columns: list[str] = []
         self._base_lr = self.optimizer.lr
         self._batch = 0  # batches done in the epoch that is under way
@@ -85,14 +82,6 @@ class Trainer(Evaluator):
         self._settings: dict[str, Any] | None = None  # the trainer's own, as they were when it began
         self._data: tuple[Dataset, Dataset | None] | None = None  # what it trains on, for the fingerprints
 
-    def _need_all_bound(self) -> None:
-        for name, p in self.model.named_parameters():
-            if p.requires_grad and p.arena is not self.optimizer.arena:
-                raise ConfigError(
-                    f"Trainer: expected an optimizer of all parameters; it does not train {name}. "
-                    "Use optimizer.bind(model)"
-                )
-
     @property
     def why_eager(self) -> str | None:
         """Why the last step was not a replay of a recorded one (see `xpnn.capture`); None when it was."""
@@ -100,6 +89,7 @@ class Trainer(Evaluator):
 
     # Training -----------------------------------------------------------------------------------------------------
 
+    @takes_dataset
     def fit(
         self,
         train: Dataset,
@@ -129,23 +119,15 @@ class Trainer(Evaluator):
         """
         whole("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every)
         whole("fit", least=0, jitter=jitter)
-        need_dataset("fit", train)
         if validation is not None:
             need_dataset("fit: validation", validation)
-        self._need_all_bound()
-        self._captured = self._recorder()
+        need_all_bound(self.model, self.optimizer)
+        self._captured = recorded(pauses=bool(overridden(self.callbacks, "on_loss")))
         batches = self._batches(train, batch_size, shuffle, jitter)
-        run = {
-            "samples": len(train),
-            "batch_size": batches.batch_size,
-            "shuffle": bool(shuffle),
-            "jitter": int(jitter),
-            "epochs": int(epochs),
-            "validate_every": int(validate_every),
-        }
+        run = {"samples": len(train), "batch_size": batches.batch_size, "shuffle": bool(shuffle), "jitter": int(jitter)}
+        run |= {"epochs": int(epochs), "validate_every": int(validate_every)}
         fed = train.format
-        self._settings = resuming.settings(self)
-        self._data = train, validation
+        self._settings, self._data = resuming.settings(self), (train, validation)
         if resume is not None:
             resuming.resume(self, resume, run, fed)
         else:
@@ -154,21 +136,21 @@ class Trainer(Evaluator):
             self._meter.reset()
         self.model.input_format = fed
         self.validate_every, self.stop = validate_every, self._decided
-        names = ["loss", *(metric.name for metric in self.metrics)]
-        validated = [f"val_{name}" for name in names] if validation is not None else []
-        self.columns = ["epoch", *names, *validated, "lr", "seconds", "samples_per_s"]
+        self.columns = columns_of(["loss", *(metric.name for metric in self.metrics)], validation is not None)
         for callback in self.callbacks:
             callback.on_fit_start(self)
-        with Progress(self, len(batches), enabled=progress) as bar:
-            while self.epoch < self._run["last"] and not self.stop:
-                if batches.backend is not self.model.backend:
-                    self._captured.forget()
-                    batches = self._batches(train, batch_size, shuffle, jitter)
-                self._fit_epoch(batches, validation, bar)
-        for callback in self.callbacks:
-            callback.on_fit_end(self)
-        self._captured.forget()  # it has the data set
-        self._running = None
+        try:
+            with Progress(self, len(batches), enabled=progress) as bar:
+                while self.epoch < self._run["last"] and not self.stop:
+                    if batches.backend is not self.model.backend:
+                        self._captured.forget()
+                        batches = self._batches(train, batch_size, shuffle, jitter)
+                    self._fit_epoch(batches, validation, bar)
+            for callback in self.callbacks:
+                callback.on_fit_end(self)
+        finally:  # both have the data set
+            self._captured.forget()
+            self._running = None
         self.model.eval()
         return self.history
 
@@ -176,9 +158,9 @@ class Trainer(Evaluator):
         return Batches(train, batch_size, self.model.backend, self._dtype, shuffle, self.seed, jitter)
 
     def _fit_epoch(self, batches: Batches, validation: Dataset | None, bar: Progress) -> None:
-        on_loss = _overridden(self.callbacks, "on_loss")
-        on_step_end = _overridden(self.callbacks, "on_step_end")
-        on_settled = _overridden(self.callbacks, "on_settled")
+        on_loss = overridden(self.callbacks, "on_loss")
+        on_step_end = overridden(self.callbacks, "on_step_end")
+        on_settled = overridden(self.callbacks, "on_settled")
         keeping = any([type(c) is not FiniteGuard for c in (*on_loss, *on_step_end)])
         start, first = time.perf_counter(), self._batch
         self.model.train()
@@ -191,7 +173,8 @@ class Trainer(Evaluator):
             lr = self._base_lr * self.schedule.factor(self.step, len(batches))
             if lr != self.optimizer.lr:
                 self.optimizer.lr = lr
-            for loss, output, x, y in self._captured.steps(batches, self.model, self.loss, self._meter, size):  # noqa: B007 - used below
+            given = batches, size, self.model, self.loss, self.optimizer, self._meter
+            for loss, output, x, y in self._captured.steps(*given):  # noqa: B007 - used below
                 loss = copied(loss) if keeping else loss  # a replay would overwrite it
                 for callback in on_loss:
                     callback.on_loss(self, x, loss)
@@ -212,67 +195,38 @@ class Trainer(Evaluator):
         samples = min((self._batch - first) * batches.batch_size, len(batches.dataset))
         self._end_epoch(validation, seconds, samples, bar)
 
-    def _recorder(self) -> Captured:
-        """What records and replays a step: in one piece, unless a callback wants to see the loss before the update."""
-        pauses = _overridden(self.callbacks, "on_loss")
-        return Captured(self._step_with_pause if pauses else self._step, borrow=True)
-
-    def _forward(self, batches, model, loss_of, meter, size) -> tuple[Tensor, ...]:
-        x, y = batches.gather(size)
-        output = model(x)
-        loss = loss_of(output, y)
-        meter.count(loss, output, y, size)
-        return loss, output, x, y
-
-    def _update(self, loss: Tensor, meter: Meter) -> None:
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step(unless=meter.halted(loss.backend))
-
-    def _step(self, batches, model, loss_of, meter, size) -> tuple[Tensor, ...]:
-        results = self._forward(batches, model, loss_of, meter, size)
-        self._update(results[0], meter)
-        return results
-
-    def _step_with_pause(self, batches, model, loss_of, meter, size) -> Iterator[tuple[Tensor, ...]]:
-        results = self._forward(batches, model, loss_of, meter, size)
-        yield results  # the loss can be looked at, and nothing has changed yet
-        self._update(results[0], meter)
-
     @property
     def at_epoch_end(self) -> bool:
         """Was the last step that of an epoch?"""
         return self._running is not None and self._batch == len(self._running)
 
-    def halt(self) -> tuple[int, float, Tensor] | None:
-        """The first step of the epoch whose loss was not finite, that loss, and the batch; waits for the device."""
+    def halt(self) -> tuple[int, float, Tensor, Tensor] | None:
+        """The first step of the epoch whose loss was not finite, that loss, and its x and y; waits for the device."""
         found = self._meter.halt()
         if found is None or self._running is None:
             return None
         ago, loss = found
         self._running.turn_to(self._batch - ago)
-        x, _ = self._running.gather(next(self._running.sizes(self._batch - ago)))
-        return self.step - ago, loss, x
+        return self.step - ago, loss, *self._running.gather(next(self._running.sizes(self._batch - ago)))
 
     def _end_epoch(self, validation: Dataset | None, seconds: float, samples: int, bar: Progress) -> None:
-        self.epoch += 1
-        self._batch = 0
-        row: Row = {"epoch": self.epoch, **_numbers(self._meter.value())}
+        self.epoch, self._batch = self.epoch + 1, 0
+        row: Row = {"epoch": self.epoch, **numbers(self._meter.value())}
         self._meter.reset()
         last = self.epoch == self._run["last"]
         if validation is not None and (last or self.epoch % self.validate_every == 0):
-            row |= {f"val_{name}": value for name, value in _numbers(self.evaluate(validation)).items()}
+            row |= {f"val_{name}": value for name, value in numbers(self.evaluate(validation)).items()}
         row |= {"lr": self.optimizer.lr, "seconds": seconds, "samples_per_s": samples / seconds if seconds else 0.0}
         self.history.rows.append(row)
         if validation is None or "val_loss" in row:  # never a mix of both losses
             self.schedule.observe(row.get("val_loss", row["loss"]))
-        deciding = _overridden(self.callbacks, "on_epoch_end")
+        deciding = overridden(self.callbacks, "on_epoch_end")
         interrupted, self.stop = self.stop, False
         for callback in deciding:
             callback.on_epoch_end(self, row)
         self._decided = self.stop
         self.stop = self.stop or interrupted
-        for callback in _overridden(self.callbacks, "on_settled"):
+        for callback in overridden(self.callbacks, "on_settled"):
             callback.on_settled(self, row)
         bar.finish(row)
 
@@ -293,14 +247,3 @@ class Trainer(Evaluator):
         """
         self._settings = None
         resuming.resume(self, path)
-
-
-def _overridden(callbacks: Sequence[Callback], hook: str) -> list[Any]:
-    """The callbacks that have a hook of their own: a step should not call thirty functions that do nothing."""
-    return [c for c in callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
-
-
-def _numbers(values: dict[str, Any]) -> Row:
-    """Those that are numbers: a history has no place for arrays."""
-    plain = {k: v.item() if getattr(v, "ndim", None) == 0 else v for k, v in values.items()}
-    return {k: v for k, v in plain.items() if isinstance(v, (int, float))}
