@@ -99,17 +99,17 @@ __global__ void __launch_bounds__(256, 3)  // four would not leave float64 the r
     labels(const T* x, const L* labels, T s, T* losses, T* dx, int rows, int C, double scale, T* out) {
   for (int r = first_row<TEAM>(); r < rows; r += next_row<TEAM>()) {
     const T* in = x + (long long)r * C;
-    T *d = dx + (long long)r * C, top, sum, mean = T(0);
+    T *d = dx + (long long)r * C, top, sum, rest = T(0);
     exponentials<TEAM>(in, d, C, top, sum);
     const T log_sum = log(sum), low = s / C;
     if (s != T(0)) {
-      for (int c = lane<TEAM>(); c < C; c += TEAM) mean -= (in[c] - top) - log_sum;
-      mean = team_reduce<TEAM>(mean, T(0), Plus());
+      for (int c = lane<TEAM>(); c < C; c += TEAM) rest -= ((in[c] - top) - log_sum) * low;  // a bare sum may overflow
+      rest = team_reduce<TEAM>(rest, T(0), Plus());
     }
     const long long label = labels[r];
     const bool inside = label >= 0 && label < C;  // outside, NaN, so that it cannot pass unseen
     if (lane<TEAM>() == 0)
-      losses[r] = inside ? -((in[label] - top) - log_sum) * (T(1) - s) + mean * low : not_a_number<T>();
+      losses[r] = inside ? -((in[label] - top) - log_sum) * (T(1) - s) + rest : not_a_number<T>();
     const T factor = inside ? T(1) / sum : not_a_number<T>();
     for (int c = lane<TEAM>(); c < C; c += TEAM)
       d[c] = (d[c] * factor - (low + (c == label ? T(1) - s : T(0)))) * T(scale);

@@ -61,7 +61,6 @@ def test_masked_and_huge_logits(place, dtype, C):
         np.testing.assert_allclose(t.grad.numpy()[1, :3], [-0.5, 0.5, 0])
 
 
-@pytest.mark.parametrize("place", ["numpy", "numba"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("soft", [False, True])
 def test_smoothed_labels_of_huge_logits(place, dtype, soft):
@@ -70,9 +69,7 @@ def test_smoothed_labels_of_huge_logits(place, dtype, soft):
     x = np.full((1, C), -far, dtype)
     x[0, 3] = 0
     target = np.eye(C, dtype=dtype)[[3]] if soft else np.array([3])
-    loss = losses.cross_entropy(
-        xpnn.tensor(x, backend=place), xpnn.tensor(target, backend=place), label_smoothing=0.1, reduction="none"
-    )
+    loss = losses.cross_entropy(xpnn.tensor(x), xpnn.tensor(target), label_smoothing=0.1, reduction="none")
     np.testing.assert_allclose(loss.numpy(), [far * 0.1 * (C - 1) / C], rtol=10 * np.finfo(dtype).eps)
 
 
