@@ -90,7 +90,7 @@ __device__ void tile_of_product(Stage<F, SIDE>& stage, int block, const Operand<
   using Load = Loader<F, SIDE, DEPTH>;
   Product<F, SIDE, SIDE, EACH, DEPTH, EACH> tile;
 #pragma unroll 1
-  do {
+  do {  // to the compiler one round, and registers for one, where nothing is summed
     const int number = step / each, k = step % each;
     const Source<F, A> rows(a, number * depth.a_step, m + Load::place(a.along()), depth.K);
     const Source<F, B> columns(b, number * depth.b_step, n + Load::place(b.along()), depth.K);
