@@ -16,6 +16,7 @@
 // A pixel's window, product by product.
 template <typename T>
 struct Window {
+  static constexpr bool along = true;
   Image<T> image;
   Axis rows, columns;
   Divisor by_channels, by_taps;
@@ -44,6 +45,7 @@ struct Window {
 // The weights of four products and a channel (ALONG), or of a product and four channels.
 template <typename T, bool ALONG>
 struct Weights {
+  static constexpr bool along = ALONG;
   const Shape& s;
   const Part& part;
   Image<T> w;
@@ -79,9 +81,9 @@ __global__ void __launch_bounds__(256, 2)
   __shared__ Room<F, BM, BN, DEPTH> room;
   Product<F, BM, BN, TM, DEPTH> tile;
   const Image<T> image(x, GRADIENT ? kept : nullptr, relu, part.ins);
-  const Window<T> window(image, s, part, spread, m0 + Loader<T, BM, DEPTH, true>::place());
-  const Weights<T, GRADIENT> weights(w, s, part, spread, n0 + Loader<T, BN, DEPTH, GRADIENT>::place());
-  multiply<true, GRADIENT>(tile, room, window, weights, 0, part.products());
+  const Window<T> window(image, s, part, spread, m0 + Loader<F, BM, DEPTH>::place(true));
+  const Weights<T, GRADIENT> weights(w, s, part, spread, n0 + Loader<F, BN, DEPTH>::place(GRADIENT));
+  multiply(tile, room, window, weights, 0, part.products());
 
   const int channels = part.outs * s.groups;
   tile.finish(room, [&](int row, int column, const Pack<T>& sums) {

@@ -85,9 +85,6 @@ struct Pixel {
   }
 };
 
-template <typename T>
-__device__ bool aligned(const T* p) { return reinterpret_cast<size_t>(p) % alignof(Pack<T>) == 0; }
-
 // The first `count` of four numbers, in one store where rows of this pitch allow it.
 template <typename T>
 __device__ void write(const Pack<T>& p, T* to, int count, int pitch) {

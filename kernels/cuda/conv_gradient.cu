@@ -14,6 +14,7 @@
 // Four rows of dw, that is taps and channels, at one pixel.
 template <typename T>
 struct Taps {
+  static constexpr bool along = false;
   const Shape& s;
   Image<T> large;
   Divisor by_columns, by_rows;
@@ -47,6 +48,7 @@ struct Taps {
 // Four columns of dw, that is channels of the small image, at one pixel.
 template <typename T>
 struct Channels {
+  static constexpr bool along = false;
   Image<T> small;
   int O, first, count, end;
 
@@ -71,9 +73,9 @@ __global__ void __launch_bounds__(256, 2)
   __shared__ Room<F, BM, BN, DEPTH> room;
   Product<F, BM, BN, TM, DEPTH> tile;
   const Image<T> first(large, kept_large, relu, s.large()), second(small, kept_small, relu, s.small());
-  const Taps<T> taps(first, s, group, m0 + Loader<T, BM, DEPTH, false>::place(), rows, end);
-  const Channels<T> channels(second, s, group, n0 + Loader<T, BN, DEPTH, false>::place(), end);
-  multiply<false, false>(tile, room, taps, channels, begin, end);
+  const Taps<T> taps(first, s, group, m0 + Loader<F, BM, DEPTH>::place(false), rows, end);
+  const Channels<T> channels(second, s, group, n0 + Loader<F, BN, DEPTH>::place(false), end);
+  multiply(tile, room, taps, channels, begin, end);
 
   parts += blockIdx.y * length;
   tile.finish(room, [&](int row, int column, const Pack<T>& p) {

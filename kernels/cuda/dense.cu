@@ -43,14 +43,22 @@ __global__ void __launch_bounds__(256, 4)
   for (long long i = first(); i < n; i += stride()) finish(i, int(i % O), sum_of_parts(sums, i, parts, n));
 }
 
-// An element of dz.
+// dz by its elements.
 template <typename T>
 struct Slope {
   const T *dy, *kept;
   int code;
   T p;
-  __device__ T operator()(long long i) const { return code == NONE ? dy[i] : short_back(code, p, kept[i], dy[i]); }
 };
+template <typename T>
+__device__ Pack<T> four(const Slope<T>& dz, long long i, int there) {
+  Pack<T> found = four(Plain<T>{dz.dy}, i, there);
+  if (dz.code == NONE) return found;
+  const Pack<T> kept = four(Plain<T>{dz.kept}, i, there);
+#pragma unroll
+  for (int j = 0; j < 4; ++j) found.v[j] = short_back(dz.code, dz.p, kept.v[j], found.v[j]);
+  return found;
+}
 
 // The first x_blocks make dx; of dw, the first `rows` and, in db, the sums of dz, where it is not null.
 template <typename F, int SIDE>

@@ -13,12 +13,15 @@
 
 #include "common.cuh"
 
-// What a format is in memory and in shared memory.
+// What a format is in memory, and in shared memory: words, of one number or of two neighbours in k, and so many MORE
+// between two k.
 template <typename F>
 struct Format {
   using Stored = F;
-  using Element = F;
+  using Word = F;
   static constexpr bool TENSOR = false;
+  static constexpr int IN_WORD = 1, MORE = 4;
+  __device__ static F word(F x, F) { return x; }
 };
 template <typename F>
 using Stored = typename Format<F>::Stored;
@@ -40,34 +43,32 @@ struct Fp16 {
   __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_fp16(c, a, b); }
 };
 
-template <typename E>
+template <int NUMBERS>
 struct Rounded {
   using Stored = float;
-  using Element = E;
+  using Word = unsigned;
   static constexpr bool TENSOR = true;
+  static constexpr int IN_WORD = NUMBERS, MORE = 8;
+};
+template <typename F>
+struct Halves : Rounded<2> {
+  __device__ static unsigned word(float x, float y) { return F::round(x) | unsigned(F::round(y)) << 16; }
 };
 template <>
-struct Format<Tf32> : Rounded<unsigned> {};
+struct Format<Tf32> : Rounded<1> {
+  __device__ static unsigned word(float x, float) { return Tf32::round(x); }
+};
 template <>
-struct Format<Bf16> : Rounded<unsigned short> {};
+struct Format<Bf16> : Halves<Bf16> {};
 template <>
-struct Format<Fp16> : Rounded<unsigned short> {};
+struct Format<Fp16> : Halves<Fp16> {};
 
-// One operand of a step in shared memory, as [k][row of A or column of B]. A row more would put all k of one column on
-// the same banks; a few numbers more do not, and keep groups aligned.
-template <typename F, int DEPTH, int LENGTH, int MORE, bool = Format<F>::TENSOR>
+// One operand of a step in shared memory, as [word of k][row of A or column of B], at a pitch that spreads neighbours
+// in k over the banks and keeps packs of four aligned.
+template <typename F, int DEPTH, int LENGTH>
 struct Plane {
-  alignas(16) F at[DEPTH][LENGTH + MORE];
-  __device__ void put(int k, int place, F x) { at[k][place] = x; }
-};
-template <typename F, int DEPTH, int LENGTH, int MORE>
-struct Plane<F, DEPTH, LENGTH, MORE, true> {
-  using Element = typename Format<F>::Element;
-  static constexpr int PACK = 4 / sizeof(Element), WORDS = DEPTH / PACK;
-  alignas(16) unsigned at[WORDS][LENGTH + MORE];
-  __device__ void put(int k, int place, float x) {
-    reinterpret_cast<Element*>(&at[k / PACK][place])[k % PACK] = F::round(x);
-  }
+  static constexpr int WORDS = DEPTH / Format<F>::IN_WORD;
+  alignas(16) typename Format<F>::Word at[WORDS][LENGTH + Format<F>::MORE];
 };
 
 // How many warps of a team stand below one another: the fewest that make their share no taller than two widths.
@@ -77,10 +78,13 @@ constexpr int warps_down(int team, int M, int N) {
   return down;
 }
 
-// The sums of M x N by 8 warps; where SLICES teams of them share k, each has sums of its own.
-template <typename F, int M, int N, int DEPTH, int SLICES>
+constexpr int teams(int M, int N) { return M * N <= 1024 ? 4 : 1; }  // small tiles have work for two warps
+
+// The sums of M x N by 8 warps. Where they form several teams, each has a slice of k and sums of its own.
+template <typename F, int M, int N, int DEPTH, int TEAMS = teams(M, N)>
 struct Warps {
-  static constexpr int TEAM = 8 / SLICES, DOWN = warps_down(TEAM, M, N), ACROSS = TEAM / DOWN;
+  static constexpr int SLICES = TEAMS, TEAM = 8 / TEAMS;
+  static constexpr int DOWN = warps_down(TEAM, M, N), ACROSS = TEAM / DOWN;
   static constexpr int TALL = M / DOWN / 16, WIDE = N / ACROSS / 8;
   static_assert(TALL * DOWN * 16 == M && WIDE * ACROSS * 8 == N, "sizes that do not fit");
   float sums[TALL][WIDE][4] = {};
@@ -89,13 +93,14 @@ struct Warps {
   __device__ static int row() { return threadIdx.x / 32 % TEAM / ACROSS * (M / DOWN); }
   __device__ static int column() { return threadIdx.x / 32 % ACROSS * (N / ACROSS); }
 
-  __device__ void add(const Plane<F, DEPTH, M, 8>& left, const Plane<F, DEPTH, N, 8>& right) {
+  __device__ void add(const Plane<F, DEPTH, M>& left, const Plane<F, DEPTH, N>& right) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    constexpr int WORDS = Plane<F, DEPTH, M, 8>::WORDS / SLICES;
+    constexpr int WORDS = Plane<F, DEPTH, M>::WORDS / SLICES, MORE = Format<F>::MORE;
+    static_assert(WORDS % 8 == 0, "not a whole number of instructions");
 #pragma unroll
     for (int word = 0; word < WORDS; word += 8) {
-      const unsigned (*a)[M + 8] = left.at + slice() * WORDS + word + t;
-      const unsigned (*b)[N + 8] = right.at + slice() * WORDS + word + t;
+      const unsigned (*a)[M + MORE] = left.at + slice() * WORDS + word + t;
+      const unsigned (*b)[N + MORE] = right.at + slice() * WORDS + word + t;
       unsigned columns[WIDE][2];
 #pragma unroll
       for (int j = 0; j < WIDE; ++j)

@@ -10,8 +10,9 @@
 // beyond is neither read nor multiplied.
 #pragma once
 #include "small_tile.cuh"
+#include "tile.cuh"
 
-constexpr int ROWS = 16, THREADS = 256;
+constexpr int ROWS = 16;
 
 template <typename T>
 struct Layer {
@@ -57,12 +58,9 @@ __device__ void stage_gates(T* s, const T* u, int j0, int k0, int depth, int H) 
   }
 }
 
-template <typename T, int W>
-struct alignas(W == 4 ? 16 : sizeof(T)) Pack { T v[W]; };
-
 // GROUPS threads beside one another have W columns each.
 template <int GROUPS, int W>
-struct Product {
+struct Strip {
   static constexpr int SLICES = THREADS / 4 / GROUPS, COLUMNS = GROUPS * W;
 
   template <typename T>
@@ -98,7 +96,7 @@ __device__ inline int whole(int n) { return (n + ROWS - 1) / ROWS * ROWS; }
 template <typename Cell, bool RESIDENT, int DEPTH, typename T>
 __device__ void forward_step(const Layer<T>& q, const T* bias, const Ends<T>& end, int s, T* room, T* weights) {
   constexpr int G = Cell::GATES;
-  using Sums = Product<ROWS, G>;
+  using Sums = Strip<ROWS, G>;
   const int H = q.H, j0 = blockIdx.x * ROWS, j = j0 + threadIdx.x % ROWS;
   for (int n0 = blockIdx.y * ROWS; n0 < q.N; n0 += gridDim.y * ROWS) {
     const int n = n0 + threadIdx.x / ROWS, other = n0 + threadIdx.x % ROWS;
@@ -145,7 +143,7 @@ template <typename Cell, bool RESIDENT, int DEPTH, typename T>
 __device__ void backward_step(const Layer<T>& q, const T* dy, const Ends<const T>& dend, T* dz, T* dp, T* carry,
                               const Ends<T>& dfirst, int s, T* room, T* weights) {
   constexpr int G = Cell::GATES;
-  using Sums = Product<4, 4>;
+  using Sums = Strip<4, 4>;
   const int H = q.H, K = G * H, j0 = blockIdx.x * ROWS, j = j0 + threadIdx.x % ROWS;
   const T* columns = j < H ? q.u + (long long)j * K : nullptr;
   for (int n0 = blockIdx.y * ROWS; n0 < q.N; n0 += gridDim.y * ROWS) {

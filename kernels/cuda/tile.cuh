@@ -1,49 +1,63 @@
 // A tile of a matrix product by a block of 256 threads: operands through shared memory, sums in registers.
 //
 // Two buffers of DEPTH products each: while one is multiplied, the next one is on its way from memory into registers,
-// and one barrier a step is enough. A thread adds up TM x 4 sums; from shared memory it reads TM + 4 numbers for them.
-// Where a tile has work for fewer than 256 threads they form slices that share the DEPTH, and add up in the end.
-// Sums are added in an order that depends on sizes only. What multiplies is one class by format: on CUDA cores, or on
-// tensor cores (mma.cuh), where sums come back through shared memory, four neighbours at a time.
+// and one barrier a step is enough. What multiplies is one class by format: on CUDA cores, below, or on tensor cores
+// (mma.cuh). Where a tile has work for fewer than 256 threads they form slices that share the DEPTH. The sums of both
+// leave through shared memory, where those of the slices are added up: in an order that depends on sizes only.
 #pragma once
 #include "mma.cuh"
 
 constexpr int THREADS = 256;
 
-template <typename T>
-struct alignas(16) Pack {
-  T v[4];
+template <typename T, int N = 4>
+struct alignas(N == 4 ? 16 : sizeof(T)) Pack {
+  T v[N];
 };
 
-// Fetches LENGTH x DEPTH numbers as packs of four neighbours along the depth, or along the length. Neighbouring threads
-// take neighbouring places of the length, and a thread the same place in every pack: a source can know it beforehand.
-template <typename T, int LENGTH, int DEPTH, bool ALONG_DEPTH>
+template <typename T>
+__device__ bool aligned(const T* p) { return reinterpret_cast<size_t>(p) % alignof(Pack<T>) == 0; }
+
+// Fetches LENGTH x DEPTH numbers as packs of four neighbours, along the depth or along the length. Along the depth,
+// neighbouring threads take what memory gives at once, 32 bytes; along the length, a thread takes what makes a word in
+// shared memory. It has one place of the length in all packs: a source can know it beforehand.
+template <typename F, int LENGTH, int DEPTH>
 struct Loader {
-  static constexpr int ACROSS = ALONG_DEPTH ? LENGTH : LENGTH / 4;
-  static constexpr int PACKS = LENGTH * DEPTH / 4, EACH = (PACKS + THREADS - 1) / THREADS;
-  static_assert(THREADS % ACROSS == 0, "a thread would change its place");
-  Pack<T> held[EACH];
+  static constexpr int BESIDE = 32 / sizeof(Pack<Stored<F>>), WORD = Format<F>::IN_WORD;
+  static constexpr int PACKS = LENGTH * DEPTH / 4, WHOLE = PACKS / THREADS, EACH = WHOLE > WORD ? WHOLE : WORD;
+  static_assert(THREADS % (BESIDE * LENGTH) == 0 && DEPTH % (BESIDE * 4) == 0, "a thread would change its place");
+  const bool along;
+  Pack<Stored<F>> held[EACH];
 
-  static __device__ int place() { return threadIdx.x % ACROSS * (ALONG_DEPTH ? 1 : 4); }
-  static __device__ int depth(int j) { return (threadIdx.x + j * THREADS) / ACROSS * (ALONG_DEPTH ? 4 : 1); }
-  static __device__ bool mine(int j) { return PACKS % THREADS == 0 || threadIdx.x + j * THREADS < PACKS; }
+  explicit __device__ Loader(bool along) : along(along) {}
+  static __device__ int place(bool along) {
+    return along ? threadIdx.x / BESIDE % LENGTH : threadIdx.x % (LENGTH / 4) * 4;
+  }
+  __device__ int depth(int j) const {
+    if (along) return (threadIdx.x + j * THREADS) / (BESIDE * LENGTH) * (BESIDE * 4) + threadIdx.x % BESIDE * 4;
+    return (threadIdx.x + j / WORD * THREADS) / (LENGTH / 4) * WORD + j % WORD;
+  }
+  __device__ bool mine(int j) const { return EACH * THREADS == PACKS || depth(j) < DEPTH; }
 
-  template <typename F>
-  __device__ void fetch(const F& source, int k) {
+  template <typename Source>
+  __device__ void fetch(const Source& source, int k) {
 #pragma unroll
     for (int j = 0; j < EACH; ++j)
       if (mine(j)) held[j] = source(k + depth(j));
   }
-  template <typename F, int MORE>
-  __device__ void store(Plane<F, DEPTH, LENGTH, MORE>& to) const {
+  __device__ void store(Plane<F, DEPTH, LENGTH>& to) const {
+    using Word = typename Format<F>::Word;
 #pragma unroll
     for (int j = 0; j < EACH; ++j) {
       if (!mine(j)) continue;
-      if constexpr (ALONG_DEPTH || Format<F>::TENSOR) {
+      if (along) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) to.put(depth(j) + ALONG_DEPTH * i, place() + !ALONG_DEPTH * i, held[j].v[i]);
-      } else {
-        *reinterpret_cast<Pack<T>*>(&to.at[depth(j)][place()]) = held[j];
+        for (int i = 0; i < 4; i += WORD)
+          to.at[(depth(j) + i) / WORD][place(true)] = Format<F>::word(held[j].v[i], held[j].v[i + WORD - 1]);
+      } else if (j % WORD == 0) {
+        Pack<Word> words;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) words.v[i] = Format<F>::word(held[j].v[i], held[j + WORD - 1].v[i]);
+        *reinterpret_cast<Pack<Word>*>(&to.at[depth(j) / WORD][place(false)]) = words;
       }
     }
   }
@@ -52,16 +66,16 @@ struct Loader {
 // Two steps of both operands.
 template <typename F, int M, int N, int DEPTH>
 struct Room {
-  static constexpr int MORE = Format<F>::TENSOR ? 8 : 0;
-  Plane<F, DEPTH, M, MORE> left[2];
-  Plane<F, DEPTH, N, MORE> right[2];
+  Plane<F, DEPTH, M> left[2];
+  Plane<F, DEPTH, N> right[2];
 };
 
-// The products from begin to end, by sources that give packs of zeros beyond the end.
-template <bool A_ALONG_DEPTH, bool B_ALONG_DEPTH, typename Tile, typename F, int M, int N, int DEPTH, typename A, typename B>
+// Adds the products from begin to end to a tile, by sources that give packs, `along` the depth or not: zeros beyond the
+// end.
+template <typename Tile, typename F, int M, int N, int DEPTH, typename A, typename B>
 __device__ void multiply(Tile& tile, Room<F, M, N, DEPTH>& room, const A& a, const B& b, int begin, int end) {
-  Loader<Stored<F>, M, DEPTH, A_ALONG_DEPTH> of_a;
-  Loader<Stored<F>, N, DEPTH, B_ALONG_DEPTH> of_b;
+  Loader<F, M, DEPTH> of_a(a.along);
+  Loader<F, N, DEPTH> of_b(b.along);
   int now = 0;
   for (int k = begin; k - DEPTH < end; k += DEPTH, now ^= 1) {
     if (k < end) of_a.fetch(a, k), of_b.fetch(b, k);
@@ -71,89 +85,82 @@ __device__ void multiply(Tile& tile, Room<F, M, N, DEPTH>& room, const A& a, con
   }
 }
 
-// On CUDA cores: sums[i][j] of row() + i and column() + j of the tile, TM x 4 of a thread. On tensor cores TM is not asked.
-template <typename F, int M, int N, int TM, int DEPTH, bool = Format<F>::TENSOR>
-struct Product {
-  static constexpr int ACROSS = N / 4, TEAM = ACROSS * (M / TM), SLICES = THREADS / TEAM;
-  static_assert(TM % 4 == 0 && TEAM * SLICES == THREADS && DEPTH % SLICES == 0, "sizes that do not fit");
-  F sums[TM][4] = {};
+// As many rows as fit, of so many and that many bytes each; a power of two of them.
+constexpr int fitting(int rows, int bytes, int room) {
+  return rows * bytes <= room ? rows : fitting(rows / 2, bytes, room);
+}
+
+// The sums of M x N. On CUDA cores a thread has TM x TN: sums[i][j] of row() + i and column(j) of the tile.
+template <typename F, int M, int N, int TM, int TN, int DEPTH, bool = Format<F>::TENSOR>
+struct Cores {
+  static constexpr int ACROSS = N / TN, DOWN = M / TM, TEAM = ACROSS * DOWN, SLICES = THREADS / TEAM;
+  static_assert(TM % 4 == 0 && TN % 4 == 0 && TEAM * SLICES == THREADS && DEPTH % SLICES == 0, "sizes that do not fit");
+  F sums[TM][TN] = {};
 
   static __device__ int slice() { return threadIdx.x / TEAM; }
   static __device__ int row() { return threadIdx.x % TEAM / ACROSS * TM; }
-  static __device__ int column() { return threadIdx.x % ACROSS * 4; }
+  static __device__ int column(int j = 0) { return j / 4 * (ACROSS * 4) + threadIdx.x % ACROSS * 4 + j % 4; }
 
-  __device__ void add(const Plane<F, DEPTH, M, 0>& a, const Plane<F, DEPTH, N, 0>& b) {
-#pragma unroll 4
+  __device__ void add(const Plane<F, DEPTH, M>& a, const Plane<F, DEPTH, N>& b) {
+#pragma unroll(sizeof(F) > 4 || TM * TN > 32 ? 1 : 4)  // registers are short
     for (int step = 0; step < DEPTH / SLICES; ++step) {
       const int k = step * SLICES + slice();
-      const Pack<F> right = *reinterpret_cast<const Pack<F>*>(&b.at[k][column()]);
+      Pack<F> right[TN / 4];
+#pragma unroll
+      for (int j = 0; j < TN; j += 4) right[j / 4] = *reinterpret_cast<const Pack<F>*>(&b.at[k][column(j)]);
 #pragma unroll
       for (int i = 0; i < TM; i += 4) {
         const Pack<F> left = *reinterpret_cast<const Pack<F>*>(&a.at[k][row() + i]);
 #pragma unroll
         for (int r = 0; r < 4; ++r)
 #pragma unroll
-          for (int j = 0; j < 4; ++j) sums[i + r][j] += left.v[r] * right.v[j];
+          for (int j = 0; j < TN; ++j) sums[i + r][j] += left.v[r] * right[j / 4].v[j % 4];
       }
     }
   }
 
-  // What the slices have, a row of sums at a time, into those of slice 0.
-  __device__ void add_up(Pack<F>* room) {
+  // The sums leave in rounds, some rows of each thread at a time, to (slice, LEFT rows, N) of shared memory.
+  static constexpr int ROWS = fitting(TM, SLICES * DOWN * N * sizeof(F), sizeof(Room<F, M, N, DEPTH>));
+  static constexpr int ROUNDS = TM / ROWS, LEFT = DOWN * ROWS;
+  static __device__ int place(int left, int round) { return left / ROWS * TM + round * ROWS + left % ROWS; }
+  __device__ void leave(int round, F* room) const {
+    F* to = room + (slice() * LEFT + row() / TM * ROWS) * N;
 #pragma unroll
-    for (int i = 0; i < TM; ++i) {
+    for (int i = 0; i < TM; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) room[threadIdx.x].v[j] = sums[i][j];
-      __syncthreads();
-      for (int other = 1; slice() == 0 && other < SLICES; ++other)
-#pragma unroll
-        for (int j = 0; j < 4; ++j) sums[i][j] += room[other * TEAM + threadIdx.x].v[j];
-      __syncthreads();
-    }
-  }
-
-  // f(row, column, sums) for four neighbours of a row each.
-  template <typename Do>
-  __device__ void finish(Room<F, M, N, DEPTH>& room, Do f) {
-    if constexpr (SLICES > 1) {
-      static_assert(sizeof room.left >= sizeof(Pack<F>) * THREADS, "no room to add up in");
-      add_up(reinterpret_cast<Pack<F>*>(&room));
-    }
-    if (slice()) return;
-#pragma unroll 1
-    for (int i = 0; i < TM; ++i) {  // not unrolled: a copy of f in every place would be long
-      Pack<F> p;
-#pragma unroll
-      for (int c = 0; c < TM * 4; ++c)
-        if (c / 4 == i) p.v[c % 4] = sums[c / 4][c % 4];
-      f(row() + i, column(), p);
-    }
+      for (int j = 0; j < TN; ++j)
+        if (i / ROWS == round) to[i % ROWS * N + column(j)] = sums[i][j];
   }
 };
 
-constexpr int slices_of(int M, int N) { return M * N < 1024 ? 4 : 1; }  // of warps: small tiles have work for two
-template <typename F, int M, int N, int TM, int DEPTH>
-struct Product<F, M, N, TM, DEPTH, true> : Warps<F, M, N, DEPTH, slices_of(M, N)> {
-  using Base = Warps<F, M, N, DEPTH, slices_of(M, N)>;
+template <typename F, int M, int N, int TM, int TN, int DEPTH>
+struct Cores<F, M, N, TM, TN, DEPTH, true> : Warps<F, M, N, DEPTH> {};
 
-  template <typename Do>
+template <typename F, int M, int N, int TM, int DEPTH, int TN = 4>
+struct Product : Cores<F, M, N, TM, TN, DEPTH> {
+  using Base = Cores<F, M, N, TM, TN, DEPTH>;
+
+  // f(row, column, sums) for so many neighbours of a row each, neighbours by neighbouring threads. Not unrolled: a copy
+  // of f in every place would be long.
+  template <int WIDTH = 4, typename Do>
   __device__ void finish(Room<F, M, N, DEPTH>& room, Do f) {
-    constexpr int SLICES = slices_of(M, N), PACKS = Base::LEFT * N / 4;
-    static_assert(sizeof room >= sizeof(Pack<float>) * SLICES * PACKS, "no room for the sums");
-    const Pack<float>* parts = reinterpret_cast<const Pack<float>*>(&room);
+    using T = Stored<F>;
+    constexpr int PACKS = Base::LEFT * N / WIDTH;
+    static_assert(sizeof room >= sizeof(Pack<T, WIDTH>) * Base::SLICES * PACKS, "no room for the sums");
+    const auto* parts = reinterpret_cast<const Pack<T, WIDTH>*>(&room);
 #pragma unroll 1
     for (int round = 0; round < Base::ROUNDS; ++round) {
       __syncthreads();  // everyone has read what was here
-      Base::leave(round, reinterpret_cast<float*>(&room));
+      Base::leave(round, reinterpret_cast<T*>(&room));
       __syncthreads();
 #pragma unroll 1
       for (int i = threadIdx.x; i < PACKS; i += THREADS) {
-        Pack<float> p = parts[i];
+        Pack<T, WIDTH> p = parts[i];
 #pragma unroll
-        for (int s = 1; s < SLICES; ++s)
+        for (int s = 1; s < Base::SLICES; ++s)
 #pragma unroll
-          for (int j = 0; j < 4; ++j) p.v[j] += parts[s * PACKS + i].v[j];
-        f(Base::place(i / (N / 4), round), i % (N / 4) * 4, p);
+          for (int j = 0; j < WIDTH; ++j) p.v[j] += parts[s * PACKS + i].v[j];
+        f(Base::place(i / (N / WIDTH), round), i % (N / WIDTH) * WIDTH, p);
       }
     }
   }

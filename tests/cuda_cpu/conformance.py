@@ -10,13 +10,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
+
+import numpy as np
 
 import xpnn.ops  # noqa: F401 - registers every op
 from cuda_cpu import standin
 from xpnn import check
 from xpnn.backends.cupy import CupyBackend, module, namespace
-from xpnn.core.op import REGISTRY, Case
+from xpnn.core.op import REGISTRY, Case, Kept, Spec
 
 TESTS = Path(__file__).parents[1]
 
@@ -38,6 +41,37 @@ def parity(
             for case in cases or REGISTRY[name].cases:
                 for dtype in dtypes:
                     check.parity(REGISTRY[name], case, place, dtype)
+
+
+def run(cupy: ModuleType, op: str, case: Case, shift: int = 0) -> tuple[list[np.ndarray], int, int]:
+    """(results of forward and backward, launches of each); arrays begin `shift` elements into their memory."""
+    place, record, rng = CupyBackend(cupy, namespace(cupy), 1), REGISTRY[op], np.random.default_rng(0)
+
+    def array(shape):
+        host = rng.normal(size=shape).astype(np.float32)
+        with place.here():
+            return place.from_host(np.concatenate([np.zeros(shift, np.float32), host.ravel()]))[shift:].reshape(shape)
+
+    def launches():
+        found = [one for made in cupy.cuda.RawModule.made for one in made.launches]
+        for made in cupy.cuda.RawModule.made:
+            made.launches.clear()
+        return len(found)
+
+    launches()
+    inputs = [array(arg.shape) for arg in case.args]
+    specs, every = tuple([Spec(x.shape, x.dtype) for x in inputs]), len(inputs)
+    outs, saved = place.forward(record, inputs, case.attrs)
+    forward = launches()
+    kept = Kept(tuple(inputs), outs, saved, specs)
+    dins = place.backward(record, [True] * every, [array(outs[0].shape)], kept, case.attrs, [None] * every)
+    return [place.to_host(x) for x in (*outs, *dins)], forward, launches()
+
+
+def begins_anywhere(cupy: ModuleType, op: str, case: Case) -> None:
+    """The same bits wherever arrays begin, at a multiple of 16 bytes or not."""
+    for x, y in zip(run(cupy, op, case)[0], run(cupy, op, case, shift=1)[0], strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def sanitized(folder: Path, *names: str) -> subprocess.CompletedProcess:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from cuda_cpu import build, conformance
-from xpnn.backends.cupy import CupyBackend, module, namespace
-from xpnn.core.op import REGISTRY, Arg, Case, Kept, Spec
+from xpnn.backends.cupy import module
+from xpnn.core.op import Arg, Case
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
 PLAIN = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1, "activation": None}
@@ -48,44 +47,13 @@ def test_more_elements_than_a_grid_has_threads():
     conformance.parity(module.folder(), [op], ["float32"], [case])
 
 
-@pytest.fixture
-def place(cupy):
-    return CupyBackend(cupy, namespace(cupy), 1)
-
-
-def run(place, op, case, shift=0):
-    """(results of forward and backward, launches of each); arrays begin `shift` elements into their memory."""
-    rng, (name, attrs) = np.random.default_rng(0), (REGISTRY[op], case.attrs)
-
-    def array(shape):
-        host = rng.normal(size=shape).astype(np.float32)
-        with place.here():
-            return place.from_host(np.concatenate([np.zeros(shift, np.float32), host.ravel()]))[shift:].reshape(shape)
-
-    def launches():
-        found = [one for made in place.cupy.cuda.RawModule.made for one in made.launches]
-        for made in place.cupy.cuda.RawModule.made:
-            made.launches.clear()
-        return len(found)
-
-    launches()
-    inputs = [array(arg.shape) for arg in case.args]
-    specs = tuple([Spec(x.shape, x.dtype) for x in inputs])
-    outs, saved = place.forward(name, inputs, attrs)
-    forward = launches()
-    kept = Kept(tuple(inputs), outs, saved, specs)
-    dins = place.backward(name, [True] * 3, [array(outs[0].shape)], kept, attrs, [None] * 3)
-    return [place.to_host(x) for x in (*outs, *dins)], forward, launches()
-
-
 @pytest.mark.parametrize(("op", "case", "backward"), [(*CASES[0], 3), (*CASES[5], 3), (*CASES[6], 4)])
-def test_launches(place, op, case, backward):
+def test_launches(cupy, op, case, backward):
     """One forward; the gradient of the input, the parts of the others and their sum, and a transposed one's bias."""
-    assert run(place, op, case)[1:] == (1, backward)
+    assert conformance.run(cupy, op, case)[1:] == (1, backward)
 
 
 @pytest.mark.parametrize(("op", "case"), [CASES[0], CASES[6]])
-def test_arrays_that_begin_anywhere(place, op, case):
+def test_arrays_that_begin_anywhere(cupy, op, case):
     """Parameters are views into an arena: loads of four numbers are for those that lie on their boundaries."""
-    for x, y in zip(run(place, op, case)[0], run(place, op, case, shift=1)[0], strict=True):
-        np.testing.assert_array_equal(x, y)
+    conformance.begins_anywhere(cupy, op, case)

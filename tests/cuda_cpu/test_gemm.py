@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from cuda_cpu import build, conformance
+from cuda_cpu.launch import LaunchError, Module
 from xpnn.backends.cupy import dense, gemm, matmul, module
+from xpnn.backends.cupy.formats import FORMATS
 from xpnn.backends.cupy.signature import DTYPES
+from xpnn.check import ConformanceError
 from xpnn.core.op import Arg, Case, Spec
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
@@ -91,6 +94,30 @@ class TestCoverage:
             assert {getattr(p, parts) > 1 for p in layers} == {False, True}
 
 
+@pytest.mark.parametrize(
+    ("op", "case"),
+    [
+        ("matmul", Case((Arg((2, 3, 20, 24)), Arg((2, 1, 24, 36))))),
+        ("matmul", Case((Arg((5, 7)), Arg((7, 6))))),  # of such rows every fourth begins at a multiple of 16 bytes
+        ("dense", Case((Arg((20, 24)), Arg((24, 36)), Arg((36,))), {"activation": "tanh"})),
+    ],
+    ids=str,
+)
+def test_arrays_that_begin_anywhere(cupy, op, case):
+    conformance.begins_anywhere(cupy, op, case)
+
+
+def test_steps_are_those_of_the_kernels():
+    name = "depth<{}>".format
+    body = f"y[0] = Tile<F, {gemm.SMALL}>::DEPTH;"
+    text = f'#include "gemm.cuh"\ntemplate <typename F> __global__ void depth(int* y) {{ {body} }}'
+    kernels = Module(text, [name(form) for form in FORMATS], (f"-I{module.folder()}",))
+    for form in FORMATS:
+        depth = np.zeros(1, np.int32)
+        kernels.run(name(form), (1,), (1,), (depth,))
+        assert depth == gemm.STEP[np.dtype(DTYPES[form])]
+
+
 def test_three_kinds_of_batch_axes_are_left_to_the_reference():
     x, y = (Spec(shape, np.dtype("float32")) for shape in ((2, 1, 3, 4, 5), (1, 2, 3, 5, 6)))
     assert not matmul.OVERRIDES["matmul"].guard((x, y), {})
@@ -102,3 +129,37 @@ def test_a_layer_of_usual_size_has_blocks_for_every_multiprocessor():
     first, last = (dense.plan(Spec((64, I), float32), Spec((I, O), float32)) for I, O in ((784, 300), (300, 10)))
     assert (first.y_side, first.side, last.y_side, last.side) == (16, 32, 16, 16)
     assert {first.y_parts, first.x_parts, first.w_parts, last.y_parts, last.x_parts, last.w_parts} == {1}
+
+
+# Can it fail? -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tile.cuh", "room.right[now]);\n    __syncthreads();", "room.right[now]);"),
+        ("tile.cuh", "tile.add(room.left[now ^ 1]", "tile.add(room.left[now]"),
+        ("tile.cuh", "int s = 1; s < Base::SLICES", "int s = 2; s < Base::SLICES"),
+        ("tile.cuh", "held[j + WORD - 1].v[i]", "held[j].v[i]"),
+        ("gemm.cuh", "k < K ? count : 0", "k <= K ? count : 0"),
+        ("gemm.cuh", "there >= 4 &&", "there >= 3 &&"),
+    ],
+)
+def test_a_wrong_step_is_noticed(broken, file, old, new):
+    folder = broken(file, old, new)
+    case = Case((Arg((17, 43)), Arg((43, 36))), {"precision": "bf16"})
+    with pytest.raises((ConformanceError, LaunchError)):
+        conformance.parity(folder, ["matmul"], ["float32"], [case])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x.count - place)", "x.count - place + 1)"),
+        ("place < x.count ? K : 0", "K"),
+    ],
+)
+def test_rows_and_columns_past_the_end_are_noticed(broken, old, new):
+    """What is read there spoils no sum that is wanted."""
+    done = conformance.sanitized(broken("gemm.cuh", old, new), "matmul")
+    assert "heap-buffer-overflow" in done.stderr

@@ -86,7 +86,6 @@ def _forward(outs, saved, x, w, b=None, *, activation, precision="fast", work):
         call = blas.Call(product, precision, x, w, z, b, "DEFAULT" if b is None else "BIAS")
         return made([call] if activation is None else [call, _elementwise("forward", activation, z, y)])
     f, form = (CODES[activation], parameter(activation, {})), format_of(x.dtype, precision)
-    side = gemm.built(form, side)
     grid = (gemm.tiles(N, O, side) * parts,)
     sums = work[0] if parts > 1 else None
     args = (x, w, b, z, y, sums, *f, N, I, O, parts)
@@ -116,7 +115,6 @@ def _backward(dins, douts, kept, *, activation, precision="fast", work):
 
 def _by_tiles(tiles, form, source, dy, activation, x, w, wanted, work):
     (N, _, _, side, x_parts, w_parts, *_), (I, O), (dx, dw, db) = tiles, w.shape, wanted
-    side = gemm.built(form, side)
     sums = [work.pop(0) if parts > 1 else None for parts in (x_parts, w_parts, w_parts)]
     shared = [array is not None and n > 1 for array, n in zip(wanted, (x_parts, w_parts, w_parts), strict=True)]
     first = [total if there else array for array, there, total in zip(wanted, shared, sums, strict=True)]

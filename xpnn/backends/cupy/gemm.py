@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xpnn.backends.cupy.formats import FORMATS
 from xpnn.backends.cupy.module import REAL
 from xpnn.core.op import Spec
 
-TILES = {"float": (16, 32, 64, 128), "double": (16, 64), "Tf32": (16, 32, 64, 128)} | dict.fromkeys(
-    ("Bf16", "Fp16"), (16, 32, 64)
-)
-"""The sides of the tiles of each format: the others would take more registers than two blocks may have."""
+TILES = {form: (16, 64) if form == "double" else (16, 32, 64, 128) for form in FORMATS}
+"""The sides of the tiles of each format: a larger one would take more registers than two blocks may have."""
 KERNELS = (tuple(f"{name}, {side}" for name, sides in TILES.items() for side in sides),)
 """The template arguments of a kernel that is written for any tile."""
 ENOUGH = 128
@@ -36,16 +35,11 @@ def tiles(M: int, N: int, side: int) -> int:
 def choose(dtype: np.dtype, products: Sequence[tuple[int, int, int]]) -> int:
     """The largest side that fills the GPU and not mostly empty tiles; products: (M, N, how many), in one launch."""
     shortest = min(min(M, N) for M, N, _ in products)
-    sides = TILES[REAL[dtype.itemsize == 8]]
+    sides = TILES[REAL[dtype.itemsize == 8]]  # those of every format for the dtype
     for side in reversed(sides):
         if 2 * shortest > side and sum(tiles(M, N, side) * count for M, N, count in products) >= ENOUGH:
             return side
     return sides[0]
-
-
-def built(form: str, side: int) -> int:
-    """The side that a format has in the place of one that was chosen."""
-    return min(side, TILES[form][-1])
 
 
 def parts(dtype: np.dtype, side: int, blocks: int, K: int, summed: int = 1) -> int:

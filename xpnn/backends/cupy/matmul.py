@@ -22,8 +22,7 @@ def calls(product: Product, precision: str, a: Any, b: Any, out: Any, work: Any 
     if blas.serves(product):
         return [blas.Call(product, precision, a, b, out)]
     M, N, K, parts = *product[:3], product.parts
-    form = format_of(product.dtype, precision)
-    side = gemm.built(form, product.side)
+    form, side = format_of(product.dtype, precision), product.side
     sums = out if parts == 1 else work
     tiles = gemm.tiles(M, N, side) * parts
     outer, inner = product.outer, product.inner
