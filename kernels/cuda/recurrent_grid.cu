@@ -3,8 +3,7 @@
 // Each block has 16 units: their columns of u forward and rows of u backward, 64 G H bytes in float32, are read once. A
 // step then reads the states (backward, the gradients before the gates) of all sequences from L2, multiplies, and
 // waits for the whole grid. Bound by the multiply-adds of 16 x 16 units a block, by that read and by the barrier.
-#include <cooperative_groups.h>
-
+#include "grid.cuh"
 #include "gru.cuh"
 #include "lstm.cuh"
 #include "recurrent.cuh"
@@ -23,7 +22,7 @@ __global__ void __launch_bounds__(256, 2)
   const Layer<T> q{lengths, N, steps, H, reverse, u, h0, c0, y, gates, saved};
   stage_gates<Cell::GATES>(weights, u, blockIdx.x * ROWS, 0, whole(H), H);
   for (int s = 0; s < steps; ++s) {
-    if (s) cooperative_groups::this_grid().sync();
+    if (s) grid_barrier();
     forward_step<Cell, true, depth<T>()>(q, bias, Ends<T>{h, c}, s, room, weights);
   }
 }
@@ -39,7 +38,7 @@ __global__ void __launch_bounds__(256, 2)
   const int K = Cell::GATES * H, j = blockIdx.x * ROWS + threadIdx.x % ROWS;
   stage_rows(weights, j < H ? u + (long long)j * K : nullptr, 0, whole(K), K);
   for (int s = steps - 1; s >= -1; --s) {
-    if (s < steps - 1) cooperative_groups::this_grid().sync();
+    if (s < steps - 1) grid_barrier();
     backward_step<Cell, true, depth<T>()>(q, dy, Ends<const T>{dh, dc}, dz, dp, carry, Ends<T>{dh0, dc0}, s, room,
                                           weights);
   }
