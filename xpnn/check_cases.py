@@ -166,7 +166,8 @@ class Sample:
         # A wrong cost must not make it lax: no sum is longer than all that comes in, and eight operations an element.
         longest = 8 * sum(spec.size for spec in self.specs)
         length = sqrt(min(max(1.0, work / max(size, 1)), max(longest, 1)))
-        # Operands are rounded once, each by itself: the error of a sum grows as the sum does, not relative to it.
+        # Operands are rounded once, each by itself: the error of a sum grows as the sum does, not relative to it. Where
+        # steps pass it on, as in recurrent layers, gates and activations damp it: of 60 steps it came to 0.6 of this.
         operands = ROUNDOFF.get(self.attrs.get("precision", ""), 0.0) if self.dtype == np.float32 else 0.0
         return ROUNDINGS * (eps * length + operands)
 

@@ -65,14 +65,17 @@ def cooperative(place: Any) -> str:
     gap = float(np.max(np.abs(alone - want)))
     need(gap <= 1e-5, f"differs from NumPy by {gap:.1e}")
     need(np.array_equal(alone, replayed), "in a graph it gives other numbers")
-    return f"within {gap:.0e} of NumPy; {_at_512()}"
+    return f"within {gap:.0e} of NumPy; {_large()}"
 
 
-def _at_512() -> str:
-    count, most = module.limits()
-    units = -(-512 // recurrent.ROWS)
-    shared = recurrent.STAGED + 4 * units * recurrent.ROWS**2 * 4  # four gates, float32
-    return f"512 units in float32 need {units} blocks of {shared >> 10} KB; here are {count} of {most >> 10} KB"
+def _large() -> str:
+    """Which sizes of an LSTM go in one launch here, and not step by step?"""
+    sizes = {"float": 512, "Tf32": 512, "Bf16": 1024}
+    said = []
+    for form, H in sizes.items():
+        how = "in one launch" if recurrent.resident("backward", form, 4, H, 64) else "step by step"
+        said.append(f"{H} units of {form} {how}")
+    return ", ".join(said)
 
 
 def library(place: Any) -> str:

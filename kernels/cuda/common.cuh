@@ -17,6 +17,17 @@ __device__ T not_a_number() { return infinity<T>() - infinity<T>(); }
 __device__ inline long long first() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline long long stride() { return (long long)gridDim.x * blockDim.x; }
 
+// Quotient and remainder by a divisor that stays, without the division: the estimate is at most one too small.
+struct Divisor {
+  unsigned by, factor;
+  __device__ explicit Divisor(unsigned by) : by(by), factor(0xFFFFFFFFu / by) {}
+  __device__ void operator()(unsigned n, int& quotient, int& remainder) const {
+    unsigned q = __umulhi(n, factor), r = n - q * by;
+    if (r >= by) ++q, r -= by;
+    quotient = q, remainder = r;
+  }
+};
+
 struct Plus {
   template <typename T>
   __device__ T operator()(T a, T b) const { return a + b; }

@@ -21,17 +21,6 @@ struct Shape {
   }
 };
 
-// Quotient and remainder by a divisor that stays, without the division: the estimate is at most one too small.
-struct Divisor {
-  unsigned by, factor;
-  __device__ explicit Divisor(unsigned by) : by(by), factor(0xFFFFFFFFu / by) {}
-  __device__ void operator()(unsigned n, int& quotient, int& remainder) const {
-    unsigned q = __umulhi(n, factor), r = n - q * by;
-    if (r >= by) ++q, r -= by;
-    quotient = q, remainder = r;
-  }
-};
-
 // One axis of the pixels that are computed, every step-th from the first: pixel number a and tap number t meet source
 // pixel a scale + offset + t dilation, and that tap is number tap + t tap_step of the weights.
 struct Axis {

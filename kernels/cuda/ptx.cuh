@@ -1,7 +1,10 @@
-// Instructions that have no name in CUDA C++: products of a warp on tensor cores, conversions to 16 bits.
+// Instructions that have no name in CUDA C++: products of a warp on tensor cores, conversions to 16 bits, prefetches.
 //
 // Included as <ptx.cuh>: on a CPU, tests put a twin in its place. Layouts of the fragments: PTX ISA, section on mma.
 #pragma once
+
+// Of a number that is needed later: from memory to L2, into no register.
+__device__ inline void ask_for(const void* x) { asm volatile("prefetch.global.L2 [%0];" ::"l"(x)); }
 
 __device__ inline unsigned short bf16_bits(float x) {
   unsigned short bits;

@@ -6,52 +6,66 @@
 //   inputs_back dx = dz w^T for all steps at once
 //   weights     [x, 1]^T dz and [h before, 1]^T dp over all steps: dw, db, du, dbn; split among blocks, `add` sums up
 //
-// A step reads the recurrent weights, 4 G H^2 bytes in float32, once for every 16 sequences, from L2 where they fit; it
-// is bound by that and by its latency. The products over all steps are bound by multiply-adds.
+// A step reads the recurrent weights, 4 G H^2 bytes, once for every 16 sequences, from L2 where they fit; it is bound
+// by that and by its latency. The products over all steps are bound by multiply-adds.
 #include "gemm.cuh"
 #include "gru.cuh"
 #include "lstm.cuh"
 #include "recurrent.cuh"
 #include "rnn.cuh"
 
-// lengths: null, or of any integer type; they go to `inside` within 0..steps.
+constexpr int TILE = 64;
+
+// lengths: null, or of any integer type; they go to `inside` within 0..steps. h0 is handed to the first step.
 template <typename F, typename L>
 __global__ void __launch_bounds__(256, 2)
-    inputs(const Stored<F>* x, const Stored<F>* w, const Stored<F>* b, const L* lengths, int* inside, Stored<F>* z, int N,
-           int steps, int I, int columns) {
+    inputs(const Stored<F>* x, const Stored<F>* w, const Stored<F>* b, const Stored<F>* h0, const L* lengths,
+           int* inside, unsigned* handed, Stored<F>* z, int N, int steps, int I, int H, int columns) {
   __shared__ Stage<F, TILE> stage;
   if (lengths && blockIdx.x == 0 && blockIdx.y == 0)
     for (int n = threadIdx.x; n < N; n += 256) {
       const long long length = lengths[n];
       inside[n] = int(length < 0 ? 0 : length < steps ? length : steps);
     }
-  const Operand<Plain<Stored<F>>> left{{x}, I, 1, N * steps}, right{{w}, 1, columns, columns};
   const int block = blockIdx.x * gridDim.y + blockIdx.y;
+  const Handed<F> first(handed, N, whole(H));
+  for (int n = block; Format<F>::TENSOR && n < N; n += gridDim.x * gridDim.y)
+    for (int j = threadIdx.x; j < whole(H); j += 256) first.put(0, n, j, j < H ? h0[(long long)n * H + j] : 0);
+  const Operand<Plain<Stored<F>>> left{{x}, I, 1, N * steps}, right{{w}, 1, columns, columns};
   tile_of_product<F, TILE>(stage, block, left, right, {I}, [=](int, int row, int column, Stored<F> sum) {
     z[(long long)row * columns + column] = sum + b[column];
   });
 }
 
-template <typename T, typename Cell>
-__global__ void __launch_bounds__(256, 2)
-    forward(T* gates, const T* u, const T* bias, const T* h0, const T* c0, const int* lengths, T* y, T* h, T* c, T* saved,
-            int N, int steps, int H, int reverse, int s) {
-  constexpr int DEPTH = 256 / sizeof(T), MOST = DEPTH < 64 ? 1024 : DEPTH * ROWS;
-  __shared__ Quad<T> room[MOST * (1 + Cell::GATES) / 4];
-  const Layer<T> q{lengths, N, steps, H, reverse, u, h0, c0, y, gates, saved};
-  forward_step<Cell, false, DEPTH>(q, bias, Ends<T>{h, c}, s, room->v, room->v + DEPTH * ROWS);
+template <typename Steps>
+__device__ void take(const Steps& steps, int s) {
+  for (int n0 = blockIdx.y * ROWS; n0 < steps.q.N; n0 += gridDim.y * ROWS) steps.turn(s, n0);
 }
 
-template <typename T, typename Cell>
+template <typename F, typename Cell>
 __global__ void __launch_bounds__(256, 2)
-    backward(const T* gates, const T* u, const T* h0, const T* c0, const int* lengths, const T* y, const T* saved,
-             const T* dy, const T* dh, const T* dc, T* dz, T* dp, T* carry, T* dh0, T* dc0, int N, int steps, int H,
-             int reverse, int s) {
-  constexpr int DEPTH = 128;
-  __shared__ Quad<T> room[DEPTH * ROWS * 2 / 4];
-  const Layer<T> q{lengths, N, steps, H, reverse, u, h0, c0, (T*)y, (T*)gates, (T*)saved};
-  backward_step<Cell, false, DEPTH>(q, dy, Ends<const T>{dh, dc}, dz, dp, carry, Ends<T>{dh0, dc0}, s, room->v,
-                                    room->v + DEPTH * ROWS);
+    forward(Stored<F>* gates, const Stored<F>* u, const Stored<F>* bias, const Stored<F>* h0, const Stored<F>* c0,
+            const int* lengths, Stored<F>* y, Stored<F>* h, Stored<F>* c, Stored<F>* saved, unsigned* handed, int N,
+            int steps, int H, int reverse, int s) {
+  using Steps = Forward<F, Cell, false>;
+  __shared__ uint4 room[Steps::Product::BYTES / sizeof(uint4)];
+  const Steps one{{lengths, N, steps, H, reverse, u, h0, c0, y, gates, saved}, bias, {h, c}, {handed, N, whole(H)},
+                  {room, nullptr, u, H}};
+  take(one, s);
+}
+
+template <typename F, typename Cell>
+__global__ void __launch_bounds__(256, 2)
+    backward(const Stored<F>* gates, const Stored<F>* u, const Stored<F>* h0, const Stored<F>* c0, const int* lengths,
+             const Stored<F>* y, const Stored<F>* saved, const Stored<F>* dy, const Stored<F>* dh, const Stored<F>* dc,
+             Stored<F>* dz, Stored<F>* dp, Stored<F>* carry, Stored<F>* dh0, Stored<F>* dc0, unsigned* handed, int N,
+             int steps, int H, int reverse, int s) {
+  using T = Stored<F>;
+  using Steps = Backward<F, Cell, false>;
+  __shared__ uint4 room[Steps::Product::BYTES / sizeof(uint4)];
+  const Steps one{{lengths, N, steps, H, reverse, u, h0, c0, (T*)y, (T*)gates, (T*)saved}, dy, {dh, dc}, dz, dp, carry,
+                  {dh0, dc0}, {handed, N, Cell::GATES * whole(H)}, {room, nullptr, u, H}};
+  take(one, s);
 }
 
 template <typename F>
@@ -79,37 +93,66 @@ struct Gradients {
   }
 };
 
-// Block (tile of columns, tile of rows, part); each part is so many steps of all N steps. parts: null where it is one.
-// The first `by_x` of all `height` rows are multiplied with dz, the others with dp.
+// Rows of the left sides, a step in the upper half of `at`, its place in the lower; 0 where a sequence has no such step,
+// whatever is there.
+constexpr long long APART = 1ll << 32;
+
 template <typename T>
+struct Input {
+  const T* x;
+  const int* lengths;
+  Divisor by_steps;
+  int I;
+  __device__ T operator()(long long at) const {
+    const int k = int(at >> 32), i = int(at);
+    int n, t;
+    by_steps(k, n, t);
+    return lengths && t >= lengths[n] ? T(0) : x[(long long)k * I + i];
+  }
+};
+template <typename T>
+struct Before {
+  const T *y, *h0;
+  const int* lengths;
+  Divisor by_steps;
+  int H, steps, reverse;
+  __device__ T operator()(long long at) const {
+    const int k = int(at >> 32), j = int(at);
+    int n, t;
+    by_steps(k, n, t);
+    const int length = lengths ? lengths[n] : steps, before = reverse ? t + 1 : t - 1;
+    if (t >= length) return T(0);
+    return before < 0 || before >= length ? h0[(long long)n * H + j] : y[((long long)k + before - t) * H + j];
+  }
+};
+
+// The first x_blocks make dw and db, the others du and, of the GRU, dbn; `count` blocks share all steps. parts: null
+// where it is one.
+template <typename F>
 __global__ void __launch_bounds__(256, 2)
-    weights(const T* x, const T* y, const T* h0, const int* lengths, const T* dz, const T* dp, T* parts, int each, T* dw,
-            T* db, T* du, T* dbn, int N, int steps, int I, int H, int columns, int by_x, int height, int reverse) {
-  const Layer<T> q{lengths, N, steps, H, reverse, nullptr, h0, nullptr, (T*)y, nullptr, nullptr};
+    weights(const Stored<F>* x, const Stored<F>* y, const Stored<F>* h0, const int* lengths, const Stored<F>* dz,
+            const Stored<F>* dp, Stored<F>* parts, int count, Stored<F>* dw, Stored<F>* db, Stored<F>* du,
+            Stored<F>* dbn, int N, int steps, int I, int H, int columns, int x_blocks, int height, int reverse) {
+  using T = Stored<F>;
+  __shared__ Stage<F, TILE> stage;
   const Gradients<T> to{dw, db, du, dbn, I, H, columns};
-  const int all = N * steps, of_x = (by_x + TILE - 1) / TILE, tile = blockIdx.y;
-  const int k0 = blockIdx.z * each, k1 = k0 + each < all ? k0 + each : all;
-  const int m0 = tile < of_x ? tile * TILE : by_x + (tile - of_x) * TILE, end = tile < of_x ? by_x : height;
-  const int n0 = blockIdx.x * TILE;
-  const T* right = tile < of_x ? dz : dp;
-  T sums[4][4] = {};
-  tile_product<false, false>(
-      m0, n0, k0, k1,
-      [=](int m, int k) {
-        if (m >= end) return T(0);
-        if (m == I || m > I + H) return T(1);
-        const int n = unsigned(k) / unsigned(steps), t = k - n * steps, s = reverse ? steps - 1 - t : t;
-        if (q.row(n, s) < 0) return T(0);  // not what is there: it may be NaN
-        if (m < I) return x[(long long)k * I + m];
-        const long long before = q.row(n, s - 1), j = m - I - 1;
-        return before < 0 ? h0[(long long)n * H + j] : y[before * H + j];
-      },
-      [=](int column, int k) { return column < columns ? right[(long long)k * columns + column] : T(0); }, sums);
-  tile_each(m0, n0, sums, [=](int m, int column, T sum) {
-    if (m >= end || column >= columns) return;
-    if (parts) parts[((long long)blockIdx.z * height + m) * columns + column] = sum;
-    else to.put(m, column, sum);
-  });
+  const auto put = [=](int part, int row, int column, T sum) {
+    if (parts) parts[((long long)part * height + row) * columns + column] = sum;
+    else to.put(row, column, sum);
+  };
+  const Divisor by_steps(steps);
+  const Depth depth{N * steps, count};
+  if (blockIdx.x < x_blocks) {
+    const Operand<Input<T>> left{{x, lengths, by_steps, I}, 1, APART, I, true};
+    const Operand<Plain<T>> right{{dz}, 1, columns, columns};
+    tile_of_product<F, TILE>(stage, blockIdx.x, left, right, depth, put);
+  } else {
+    const Operand<Before<T>> left{{y, h0, lengths, by_steps, H, steps, reverse}, 1, APART, H, height > I + 1 + H};
+    const Operand<Plain<T>> right{{dp}, 1, columns, columns};
+    tile_of_product<F, TILE>(stage, blockIdx.x - x_blocks, left, right, depth, [=](int part, int j, int column, T sum) {
+      put(part, I + 1 + j, column, sum);
+    });
+  }
 }
 
 template <typename T>

@@ -5,6 +5,7 @@
 
 static inline void __syncthreads(CUDA_CPU_LINE) { cuda_cpu::wait(cuda_cpu::AT_BLOCK, line); }
 static inline void __syncwarp(unsigned mask = ~0u, CUDA_CPU_LINE) { cuda_cpu::meet(cuda_cpu::SYNC, mask, 0, 0, line); }
+static inline void __nanosleep(unsigned, CUDA_CPU_LINE) { cuda_cpu::wait(cuda_cpu::ASLEEP, line); }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 
@@ -63,6 +64,8 @@ static inline T atomicCAS(T* at, std::common_type_t<T> expected, std::common_typ
 
 template <typename T>
 static inline T __ldg(const T* at) { return *at; }
+template <typename T>
+static inline T __ldcg(const T* at) { return *at; }
 static inline float __int_as_float(int bits) { float x; memcpy(&x, &bits, 4); return x; }
 static inline int __float_as_int(float x) { int bits; memcpy(&bits, &x, 4); return bits; }
 static inline double __longlong_as_double(long long bits) { double x; memcpy(&x, &bits, 8); return x; }

@@ -5,7 +5,7 @@ namespace cuda_cpu {
 
 struct Launch { unsigned grid[3], block[3], shared_bytes, order, cooperative; };
 enum Order : unsigned { FORWARD, BACKWARD, SHUFFLED };
-enum State : unsigned char { READY, AT_BLOCK, AT_WARP, AT_GRID, DONE };
+enum State : unsigned char { READY, AT_BLOCK, AT_WARP, ASLEEP, DONE };
 enum What : unsigned char { SYNC, SHUFFLE, BALLOT, TOGETHER };
 static const char* const NAMES[] = {"__syncwarp", "a shuffle", "a vote", "an instruction of the warp"};
 
@@ -18,6 +18,7 @@ struct Fiber {
   uint64_t value;        // what it brings to a shuffle or vote, and what it takes away
   State state;
   What what;
+  bool woken;            // from a sleep: if it sleeps again, nothing has changed for it
 };
 
 static const size_t PAGE = 4096, STACK = 17 * PAGE;
@@ -31,7 +32,7 @@ static void (*body)();
 static char* dynamic_memory;
 static unsigned first_block;
 static char message[400];
-static bool failed;
+static bool failed, moved;  // moved: somebody did more than to look and sleep on
 
 __attribute__((naked, noipa)) static void switch_to(void**, void*) {
   asm("push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15; mov %rsp, (%rdi); mov %rsi, %rsp;"
@@ -79,6 +80,8 @@ static void resume(Fiber& f) {
   threadIdx = f.thread;
   blockIdx = unflatten(f.block, launch.grid);
   switch_to(&scheduler, f.stack_pointer);
+  moved = moved || !f.woken || f.state != ASLEEP;
+  f.woken = false;
   if (f.state == DONE) {
     stacks.push_back(f.stack);
     f.stack = nullptr;
@@ -92,7 +95,7 @@ static const char* where(const Fiber& f) {
   const uint3 b = unflatten(f.block, launch.grid);
   int n = snprintf(out, 200, "thread (%u, %u, %u) of block (%u, %u, %u) ", f.thread.x, f.thread.y, f.thread.z, b.x, b.y,
                    b.z);
-  const char* const place = f.state == AT_BLOCK ? "__syncthreads" : f.state == AT_GRID ? "a barrier of the grid" : NAMES[f.what];
+  const char* const place = f.state == AT_BLOCK ? "__syncthreads" : f.state == ASLEEP ? "__nanosleep" : NAMES[f.what];
   if (f.state == DONE) snprintf(out + n, 200 - n, "has returned");
   else n += snprintf(out + n, 200 - n, "waits in %s in line %d", place, f.line);
   if (f.state == AT_WARP) snprintf(out + n, 200 - n, " (mask 0x%x)", f.mask);

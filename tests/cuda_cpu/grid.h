@@ -25,9 +25,10 @@ static void set_order(unsigned n, unsigned seed) {
   }
 }
 
-// One block, until all of its threads have returned or wait for the grid. Forward and backward, a warp goes as far ahead
-// of the others as it can; shuffled, all threads go side by side: a barrier that lacks shows in one or the other.
-static void run_block(Fiber* block, unsigned n) {
+// One block, until all of its threads have returned (true) or some sleep: other blocks have to do something first.
+// Forward and backward, a warp goes as far ahead of the others as it can; shuffled, all threads go side by side: a
+// barrier that lacks shows in one or the other.
+static bool run_block(Fiber* block, unsigned n) {
   const unsigned ahead = launch.order == SHUFFLED ? n : 32;
   for (;;) {
     bool any = false;
@@ -40,17 +41,19 @@ static void run_block(Fiber* block, unsigned n) {
         }
       }
     }
-    if (failed) return;
+    if (failed) return true;
     if (any) continue;
+    for (unsigned i = 0; i < n; ++i)
+      if (block[i].state == ASLEEP) return false;
     const Fiber* waits = &block[0];  // nobody can go on: all must stand at one barrier
     for (unsigned i = 0; i < n && waits->state == DONE; ++i) waits = &block[i];
     for (unsigned i = 0; i < n; ++i) {
       const Fiber& f = block[i];
       const bool here = f.state == waits->state && f.line == waits->line && f.mask == waits->mask;
       const bool needed = waits->state != AT_WARP || (i / 32 == (waits - block) / 32u && waits->mask >> i % 32 & 1);
-      if (waits->state != DONE && needed && !here) return report("%s, and %s", where(*waits), where(f));
+      if (waits->state != DONE && needed && !here) report("%s, and %s", where(*waits), where(f));
     }
-    if (waits->state != AT_BLOCK) return;
+    if (failed || waits->state != AT_BLOCK) return true;
     for (unsigned i = 0; i < n; ++i) block[i].state = READY;
   }
 }
@@ -79,7 +82,7 @@ static int run_grid() {
       fibers[i].state = READY;
     }
     for (bool fresh = true, finished = false; !finished && !failed; fresh = false) {
-      finished = true;
+      finished = true, moved = false;
       for (unsigned j = 0; j < together && !failed; ++j) {
         const unsigned b = together == 1 ? 0 : block_order[j];
         if (fresh) {
@@ -89,18 +92,18 @@ static int run_grid() {
           memcpy(shared.first, kept[b].data(), shared.second);
           memcpy(dynamic_memory, kept[b].data() + shared.second, launch.shared_bytes);
         }
-        run_block(&fibers[size_t(b) * n], n);
-        finished = finished && fibers[size_t(b) * n].state == DONE;
+        finished = run_block(&fibers[size_t(b) * n], n) && finished;
         if (!launch.cooperative) continue;
         kept[b].assign(shared.first, shared.first + shared.second);
         kept[b].insert(kept[b].end(), dynamic_memory, dynamic_memory + launch.shared_bytes);
       }
       if (finished || failed) break;
-      const Fiber& one = fibers[0];
-      if (!launch.cooperative) report("%s, which needs a cooperative launch", where(one));
-      for (const Fiber& f : fibers)
-        if (f.state != one.state || f.line != one.line) report("%s, and %s", where(one), where(f));
-      for (Fiber& f : fibers) f.state = READY;
+      for (Fiber& f : fibers) {
+        if (f.state != ASLEEP) continue;
+        if (!launch.cooperative) report("%s, which needs a cooperative launch", where(f));
+        if (!moved) report("%s, and nobody does what it waits for", where(f));
+        f.state = READY, f.woken = true;
+      }
     }
   }
   for (Fiber& f : fibers)

@@ -97,6 +97,35 @@ def test_no_op_forgets_its_precision(device, name, precision):
         assert (got != exact).mean() > 0.1
 
 
+@pytest.mark.parametrize("precision", ROUNDOFF)
+def test_recurrent_steps_round_what_they_multiply(device, precision):
+    """States and gradients of whole numbers, that float32 has exactly, so that no rounding of theirs can differ."""
+    N, T, I, H = 18, 3, 20, 40
+    rng = np.random.default_rng(0)
+    x, h0, dy = (rng.integers(-5000, 5000, shape).astype("f4") for shape in ((N, T, I), (N, H), (N, T, H)))
+    w, u = (rng.choice([-1, 0, 1], shape, p=[0.1, 0.8, 0.1]).astype("f4") for shape in ((I, H), (H, H)))
+    leaves = [parameter(a) for a in (x, w, u, np.zeros(H), h0)]
+    with xpnn.precision(precision):
+        y, _ = xpnn.ops.rnn(*leaves, activation="relu")
+    y.backward(xpnn.tensor(dy).to("cuda:1"))
+
+    def r(a):
+        return rounded(a.astype("f4"), precision)
+
+    states, dz = [h0], np.zeros((N, T, H))
+    for t in range(T):
+        states.append(np.maximum(r(x[:, t]) @ w + r(states[-1]) @ u, 0))
+    close(y, np.stack(states[1:], axis=1))
+    dh = np.zeros((N, H))
+    for t in reversed(range(T)):
+        dz[:, t] = (dy[:, t] + dh) * (states[t + 1] > 0)
+        dh = r(dz[:, t]) @ u.T
+    before, rows = np.stack(states[:-1], axis=1), r(dz).reshape(-1, H)
+    wanted = rows @ w.T, r(x).reshape(-1, I).T @ rows, r(before).reshape(-1, H).T @ rows, rows.sum(axis=0), dh
+    for leaf, want in zip(leaves, wanted, strict=True):
+        close(leaf.grad, want.reshape(leaf.shape))
+
+
 def number_of(bits, precision):
     """What a format's bits stand for."""
     if precision == "fp16":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
 
-from cuda_cpu import build, standin
-from xpnn.backends.cupy import CupyBackend, namespace, recurrent
+from cuda_cpu import build, conformance, standin
+from cuda_cpu.launch import LaunchError
+from xpnn.backends.cupy import CupyBackend, module, namespace, recurrent
+from xpnn.check import ConformanceError
 from xpnn.check_cases import Sample, kept
 from xpnn.core.op import REGISTRY
+from xpnn.core.precision import ROUNDOFF
 
 pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
 OPS = {name: import_module(f"xpnn.ops.{name}") for name in ("lstm", "gru", "rnn")}
@@ -34,12 +38,20 @@ def run(sample, backend):
     return [backend.to_host(a) for a in (*outs, *[grads[i] for i in sample.variables])]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def sample_of(op, form, sizes):
+    """form: a dtype, or the precision of float32."""
+    case = OPS[op]._case(**sizes)
+    if form in ROUNDOFF:
+        return Sample(REGISTRY[op], replace(case, attrs=case.attrs | {"precision": form}), np.dtype("float32"))
+    return Sample(REGISTRY[op], case, np.dtype(form))
+
+
+@pytest.mark.parametrize("form", ["float32", "float64", *ROUNDOFF])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("op", OPS)
-def test_sizes(op, sizes, dtype, monkeypatch):
+def test_sizes(op, sizes, form, monkeypatch):
     """The oracle's numbers, and the same bits whatever the GPU has room for."""
-    sample = Sample(REGISTRY[op], OPS[op]._case(**sizes), np.dtype(dtype))
+    sample = sample_of(op, form, sizes)
     wanted = [*zip(sample.outs, sample.outline.outs, strict=True)]
     wanted += [(sample.grads[i], sample.specs[i]) for i in sample.variables]
     first = None
@@ -57,10 +69,69 @@ def test_sizes(op, sizes, dtype, monkeypatch):
 
 def test_launches(monkeypatch):
     """With room for all steps at once: two launches forward, and four backward."""
-    for count, forward, backward in ((132, 2, 4), (0, 1 + 14, 15 + 3)):
-        monkeypatch.setattr(recurrent, "limits", lambda count=count: (count, 227 << 10))
-        sample = Sample(REGISTRY["lstm"], OPS["lstm"]._case(**SIZES["ragged"]), np.dtype("float32"))
-        with standin.installed(standin.load()) as fake:
-            run(sample, CupyBackend(fake, namespace(fake), 1))
-            launches = [launch[0] for made in fake.cuda.RawModule.made for launch in made.launches]
-        assert len(launches) == forward + backward
+    for form in ("float32", "bf16"):
+        for count, forward, backward in ((132, 2, 4), (0, 1 + 14, 15 + 3)):
+            monkeypatch.setattr(recurrent, "limits", lambda count=count: (count, 227 << 10))
+            with standin.installed(standin.load()) as fake:
+                run(sample_of("lstm", form, SIZES["ragged"]), CupyBackend(fake, namespace(fake), 1))
+                launches = [launch[0] for made in fake.cuda.RawModule.made for launch in made.launches]
+            assert len(launches) == forward + backward
+
+
+@pytest.mark.parametrize(
+    ("form", "H", "grid", "kilobytes"),
+    [
+        ("float", 512, (32, 4), 128),
+        ("Tf32", 512, (32, 4), 128),
+        ("Bf16", 512, (32, 4), 64),
+        ("Bf16", 1024, (64, 2), 128),
+        ("Fp16", 1024, (64, 2), 128),
+        ("float", 1024, None, 256),
+        ("Bf16", 2048, None, 256),
+        ("double", 512, None, 256),
+    ],
+)
+@pytest.mark.parametrize("name", ["forward", "backward"])
+def test_which_lstm_fits_an_h100(monkeypatch, name, form, H, grid, kilobytes):
+    """132 multiprocessors of 227 KB: whose weights stay in shared memory, in as many bytes as the format has."""
+    monkeypatch.setattr(recurrent, "limits", lambda: (132, 227 << 10))
+    found = recurrent.resident(name, form, 4, H, 64)
+    assert found == (grid and (grid, recurrent.STAGED + (kilobytes << 10)))
+    monkeypatch.setattr(recurrent, "limits", lambda: (132, recurrent.STAGED + (kilobytes << 10) - 1))
+    assert recurrent.resident(name, form, 4, H, 64) is None
+
+
+# Can it fail? -------------------------------------------------------------------------------------------------------
+
+BARRIER, PRODUCT, TENSOR, STEPS = "grid.cuh", "recurrent_product.cuh", "recurrent_tensor.cuh", "recurrent.cuh"
+
+
+def parity(folder, precision, monkeypatch):
+    monkeypatch.setattr(recurrent, "limits", lambda: (4, 227 << 10))  # blocks that have more than 16 sequences
+    case = OPS["gru"]._case(40, 3, 5, 35)
+    conformance.parity(folder, ["gru"], ["float32"], [replace(case, attrs=case.attrs | {"precision": precision})])
+
+
+@pytest.mark.parametrize("precision", ["fast", "bf16"])
+def test_steps_as_they_are(precision, monkeypatch):
+    parity(module.folder(), precision, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("precision", "file", "old", "new"),
+    [
+        ("fast", BARRIER, "blockIdx.x + blockIdx.y ? 1 : 0x80000000 - others", "0x80000000"),  # waits for nobody
+        ("bf16", BARRIER, "blockIdx.x + blockIdx.y ? 1 : 0x80000000 - others", "0x80000000"),
+        ("bf16", BARRIER, "0x80000000 - others", "0x80000000"),  # waits for ever
+        ("bf16", TENSOR, "(s & 1) * groups", "0 * groups"),  # a block ahead writes what others still read
+        ("bf16", TENSOR, "__syncthreads();  // everyone has read the sums", "// everyone has read the sums"),
+        ("fast", PRODUCT, "__syncthreads();  // everyone has read what was multiplied", ""),
+        ("bf16", TENSOR, "+ n / 8 % 2;", "+ 1 - n / 8 % 2;"),  # rows in the wrong place of a fragment
+        ("bf16", TENSOR, "* MINE < K", "* MINE < 2 * K"),  # what nobody wrote
+        ("bf16", STEPS, "put(s + 1, n, j, h)", "put(s + 1, n, j, p[0])"),
+        ("bf16", STEPS, "put(s, n, g * whole(H) + j, out_h[g])", "put(s, n, g * whole(H) + j, out[g])"),
+    ],
+)
+def test_a_wrong_step_is_noticed(broken, monkeypatch, precision, file, old, new):
+    with pytest.raises((ConformanceError, LaunchError)):
+        parity(broken(file, old, new), precision, monkeypatch)

@@ -39,11 +39,6 @@ def library() -> ctypes.CDLL | None:
     return ctypes.CDLL(str(found[0])) if found else None
 
 
-def headers() -> list[str]:
-    """Options for CUDA's own headers, <cooperative_groups.h> and what it needs: CuPy adds its own in their place."""
-    return [f"-I{path}" for path in _in_wheels("*/include")]
-
-
 def version() -> str:
     major, minor = ctypes.c_int(), ctypes.c_int()
     library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
@@ -60,7 +55,7 @@ def compile_for(architecture: str, text: str, names: Sequence[str], options: Seq
     try:
         for name in names:
             _need(nvrtc.nvrtcAddNameExpression(program, name.encode()), name)
-        given = [*options, *headers(), *ALWAYS, f"-arch={architecture}", "--ptxas-options=-v"]
+        given = [*options, *ALWAYS, f"-arch={architecture}", "--ptxas-options=-v"]
         array = (ctypes.c_char_p * len(given))(*[option.encode() for option in given])
         failed = nvrtc.nvrtcCompileProgram(program, len(given), array)
         log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)

@@ -15,29 +15,32 @@ def _saved(x, w, u, b, bn, h0, *more, reverse, precision="fast"):
 
 
 def _work(phase, x, w, u, b, bn, h0, *more, reverse, precision="fast"):
-    """The gradients before the gates by x and by h, of the state directly, and parts of those of the weights."""
+    """What steps hand on; the gradients before the gates by x and by h, of the state directly, and parts of those of
+    the weights."""
     N, T, _, H = recurrent.sizes(x, u)
+    handed = recurrent.handed_spec(phase, x, u, precision)
     if phase == "forward":
-        return ()
+        return (handed,)
     dz = Spec((N, T, 3 * H), x.dtype)
-    return dz, dz, h0, recurrent.parts_spec(x, u, True)
+    return handed, dz, dz, h0, recurrent.parts_spec(x, u, True)
 
 
-def _layer(u, h0, y, saved, reverse, precision):
+def _layer(u, h0, y, saved, handed, reverse, precision):
     gates, by_h, inside = saved
-    return recurrent.Layer("Gru", u, h0, None, some(inside), y, gates, by_h, reverse, precision)
+    return recurrent.Layer("Gru", u, h0, None, some(inside), y, gates, by_h, some(handed), reverse, precision)
 
 
 def _forward(outs, saved, x, w, u, b, bn, h0, *more, reverse, precision="fast", work):
     y, h = outs
-    return made(recurrent.forward(_layer(u, h0, y, saved, reverse, precision), x, w, b, bn, h, None, more))
+    layer = _layer(u, h0, y, saved, work[0], reverse, precision)
+    return made(recurrent.forward(layer, x, w, b, bn, h, None, more))
 
 
 def _backward(dins, douts, kept, *, reverse, precision="fast", work):
     x, w, u, _, _, h0, *_ = kept.inputs
     dx, dw, du, db, dbn, dh0, *_ = dins
-    *arrays, parts = work
-    layer = _layer(u, h0, kept.outs[0], kept.saved, reverse, precision)
+    handed, *arrays, parts = work
+    layer = _layer(u, h0, kept.outs[0], kept.saved, handed, reverse, precision)
     grads = dx, dw, du, db, dbn, dh0, None
     return made(recurrent.backward(layer, x, w, (*douts, None), grads, (*arrays, some(parts))))
 

@@ -15,28 +15,30 @@ def _saved(x, w, u, b, h0, c0, *more, reverse, precision="fast"):
 
 
 def _work(phase, x, w, u, b, h0, c0, *more, reverse, precision="fast"):
-    """The gradient before the gates and of the cell, and parts of those of the weights."""
+    """What steps hand on; the gradient before the gates and of the cell, and parts of those of the weights."""
     N, T, _, H = recurrent.sizes(x, u)
+    handed = recurrent.handed_spec(phase, x, u, precision)
     if phase == "forward":
-        return ()
-    return Spec((N, T, 4 * H), x.dtype), c0, recurrent.parts_spec(x, u, False)
+        return (handed,)
+    return handed, Spec((N, T, 4 * H), x.dtype), c0, recurrent.parts_spec(x, u, False)
 
 
-def _layer(u, h0, c0, y, saved, reverse, precision):
+def _layer(u, h0, c0, y, saved, handed, reverse, precision):
     gates, cells, inside = saved
-    return recurrent.Layer("Lstm", u, h0, c0, some(inside), y, gates, cells, reverse, precision)
+    return recurrent.Layer("Lstm", u, h0, c0, some(inside), y, gates, cells, some(handed), reverse, precision)
 
 
 def _forward(outs, saved, x, w, u, b, h0, c0, *more, reverse, precision="fast", work):
     y, h, c = outs
-    return made(recurrent.forward(_layer(u, h0, c0, y, saved, reverse, precision), x, w, b, None, h, c, more))
+    layer = _layer(u, h0, c0, y, saved, work[0], reverse, precision)
+    return made(recurrent.forward(layer, x, w, b, None, h, c, more))
 
 
 def _backward(dins, douts, kept, *, reverse, precision="fast", work):
     x, w, u, _, h0, c0, *_ = kept.inputs
     dx, dw, du, db, dh0, dc0, *_ = dins
-    dz, carry, parts = work
-    layer = _layer(u, h0, c0, kept.outs[0], kept.saved, reverse, precision)
+    handed, dz, carry, parts = work
+    layer = _layer(u, h0, c0, kept.outs[0], kept.saved, handed, reverse, precision)
     grads = dx, dw, du, db, None, dh0, dc0
     return made(recurrent.backward(layer, x, w, douts, grads, (dz, dz, carry, some(parts))))
 

@@ -1,7 +1,7 @@
 """What the recurrent ops share on CUDA: the product by x for all steps, the steps, and the gradients of the weights.
 
-All steps are one cooperative launch where a block for every 16 units fits the GPU at a time, with its weights in shared
-memory. Else each step is a launch. Both give the same bits.
+All steps are one cooperative launch where a block for every 16 units fits the GPU at a time, with its weights, rounded
+as they will be multiplied, in shared memory. Else each step is a launch. Both give the same bits.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.backends.cupy.formats import FORMATS, format_of
+from xpnn.backends.cupy.formats import FORMATS, ROUNDED, format_of
 from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source, blocks, limits
 from xpnn.core.contract import floating
 from xpnn.core.op import Array, Spec
 
 CELLS = ("Lstm", "Gru", "Rnn<TANH>", "Rnn<RELU>")
-STEPS: dict[str, Any] = dict.fromkeys(("forward", "backward"), (REAL, CELLS))
+STEPS: dict[str, Any] = dict.fromkeys(("forward", "backward"), (FORMATS, CELLS))
 SOURCE = Source(
     "recurrent",
-    {**STEPS, "inputs": (FORMATS, INTEGER), "inputs_back": (FORMATS,), "weights": (REAL,), "add": (REAL,)},
+    {**STEPS, "inputs": (FORMATS, INTEGER), "inputs_back": (FORMATS,), "weights": (FORMATS,), "add": (REAL,)},
 )
 GRID = Source("recurrent_grid", STEPS, cooperative=True)
+SIZES = {"float": 4, "double": 8, "Tf32": 4, "Bf16": 2, "Fp16": 2}
+"""Bytes of a number in shared memory."""
 ROWS, TILE = 16, 64
 STAGED = 32 << 10
 """Bytes of shared memory beside the weights, as in recurrent_grid.cu."""
@@ -42,17 +44,18 @@ class Layer(NamedTuple):
     y: Array
     gates: Array
     saved: Array | None
+    handed: Array | None
+    """What steps hand to one another, where they round it."""
     reverse: bool
     precision: str
-    """Of the products over all steps; those of a step, whose errors every later step inherits, are in float32."""
 
 
 def guard(specs, attrs):
-    """Every array has elements, rows are counted by an int, lengths are of a type that kernels read."""
-    N, T, _ = specs[0].shape
+    """Every array has elements, rows and states are counted by an int, lengths are of a type that kernels read."""
+    N, T, _, H = sizes(specs[0], specs[2])
     lengths = specs[-1].dtype
     known = lengths.kind == "f" or lengths in INTEGER_DTYPES
-    return floating(specs, attrs) and known and all([spec.size for spec in specs]) and N * T < 1 << 30
+    return floating(specs, attrs) and known and all([spec.size for spec in specs]) and N * max(T, H) < 1 << 30
 
 
 def sizes(x, u):
@@ -70,8 +73,8 @@ def forward(layer: Layer, x, w, b, bias, h, c, more) -> list[Callable[[], None]]
     N, T, I, H = sizes(x, layer.u)
     columns, lengths = layer.u.shape[1], more[0] if more else None
     kernel = SOURCE.kernel("inputs", format_of(x.dtype, layer.precision), "int" if lengths is None else lengths.dtype)
-    args = (x, w, b, lengths, layer.inside, layer.gates, N, T, I, columns)
-    states = (layer.gates, layer.u, bias, layer.h0, layer.c0, layer.inside, layer.y, h, c, layer.saved)
+    args = (x, w, b, layer.h0, lengths, layer.inside, layer.handed, layer.gates, N, T, I, H, columns)
+    states = (layer.gates, layer.u, bias, layer.h0, layer.c0, layer.inside, layer.y, h, c, layer.saved, layer.handed)
     inputs = kernel.call((_tiles(N * T), _tiles(columns)), (256,), args)
     return [inputs, *_steps("forward", layer, (*states, N, T, H, layer.reverse), range(T))]
 
@@ -85,18 +88,19 @@ def backward(layer: Layer, x, w, douts, dins, work) -> list[Callable[[], None]]:
     dz, dp, carry, parts = work
     given = (layer.gates, layer.u, layer.h0, layer.c0, layer.inside, layer.y, layer.saved, dy, dh, dc)
     last = 0 if dh0 is None and dc0 is None else -1
-    args = (*given, dz, dp, carry, dh0, dc0, N, T, H, reverse)
+    args = (*given, dz, dp, carry, dh0, dc0, layer.handed, N, T, H, reverse)
     calls = _steps("backward", layer, args, range(T - 1, last - 1, -1))
     if dx is not None:
         kernel = SOURCE.kernel("inputs_back", format_of(x.dtype, layer.precision))
         calls.append(kernel.call((_tiles(N * T), _tiles(I)), (256,), (dz, w, dx, N * T, I, columns)))
     wanted = dw, db, du, dbias
     if any([d is not None for d in wanted]):
-        count, each, by_x, height = _parts(x, layer.u, dp is not dz)
-        grid = _tiles(columns), _tiles(by_x) + _tiles(height - by_x), count
-        read, shape = (x, layer.y, layer.h0, layer.inside, dz, dp), (N, T, I, H, columns, by_x, height)
-        kernel = SOURCE.kernel("weights", x.dtype)
-        calls.append(kernel.call(grid, (256,), (*read, parts, each, *wanted, *shape, reverse)))
+        count, x_tiles, h_tiles, height = _parts(x, layer.u, dp is not dz)
+        read, shape = (x, layer.y, layer.h0, layer.inside, dz, dp), (N, T, I, H, columns, x_tiles * count, height)
+        kernel = SOURCE.kernel("weights", format_of(x.dtype, layer.precision))
+        calls.append(
+            kernel.call(((x_tiles + h_tiles) * count,), (256,), (*read, parts, count, *wanted, *shape, reverse))
+        )
         if count > 1:
             kernel = SOURCE.kernel("add", x.dtype)
             calls.append(kernel.call(blocks(height * columns), (256,), (parts, count, *wanted, I, H, columns, height)))
@@ -105,8 +109,17 @@ def backward(layer: Layer, x, w, douts, dins, work) -> list[Callable[[], None]]:
 
 def parts_spec(x, u, apart):
     """Room for the sums of each part of the steps, if there is more than one. apart: dp is not dz."""
-    count, _, _, height = _parts(x, u, apart)
+    count, *_, height = _parts(x, u, apart)
     return Spec((count if count > 1 else 0, height, u.shape[1]), x.dtype)
+
+
+def handed_spec(phase, x, u, precision):
+    """Room for what each of two steps hands to the next, as it will be multiplied: nothing where nothing is rounded."""
+    (N, _, _, H), gates = sizes(x, u), 1 if phase == "forward" else u.shape[1] // u.shape[0]
+    form = ROUNDED.get(precision)
+    if form is None or x.dtype != np.float32:
+        return Spec((0,), np.dtype(np.uint32))
+    return Spec((2 * _whole(N) * _depth(form, gates, H) * SIZES[form] // 4,), np.dtype(np.uint32))
 
 
 def some(array: Array) -> Array | None:
@@ -118,26 +131,42 @@ def _tiles(n, each=TILE):
     return -(-n // each)
 
 
+def _whole(n, each=ROWS):
+    return _tiles(n, each) * each
+
+
+def _depth(form, gates, H):
+    """How many numbers of a format a product of a step has in a sum, with those that fill up: a warp takes them by 16,
+    or of half the size by 32."""
+    return _whole(gates * _whole(H), 64 // min(SIZES[form], 4))
+
+
 def _parts(x, u, apart):
-    """(parts, steps in each, rows that are multiplied with dz, all rows) of the gradients of the weights."""
+    """(parts of all steps, tiles of [x, 1]^T dz, and of [h, 1]^T dp, rows of both): the gradients of the weights."""
     N, T, I, H = sizes(x, u)
-    by_x, height = (I + 1, I + H + 2) if apart else (I + H + 1, I + H + 1)
-    tiles = _tiles(u.shape[1]) * (_tiles(by_x) + _tiles(height - by_x))
-    count = min(max(1, AT_A_TIME // tiles), _tiles(N * T, 256))
-    each = _tiles(_tiles(N * T, count), ROWS) * ROWS
-    return _tiles(N * T, each), each, by_x, height
+    across = _tiles(u.shape[1])
+    x_tiles, h_tiles = across * _tiles(I + 1), across * _tiles(H + apart)
+    count = min(max(1, AT_A_TIME // (x_tiles + h_tiles)), _tiles(N * T, 256))
+    return count, x_tiles, h_tiles, I + 1 + H + apart
+
+
+def resident(name, form, gates, H, N):
+    """(grid, bytes of shared memory) of one launch for all steps, or None where the GPU has not that much."""
+    units, rows, (multiprocessors, most) = _tiles(H, ROWS), _tiles(N, ROWS), limits()
+    summed, columns = (1, gates) if name == "forward" else (gates, 1)
+    shared = STAGED + _depth(form, summed, H) * columns * ROWS * SIZES[form]
+    if units > multiprocessors or shared > most:
+        return None
+    return (units, min(rows, multiprocessors // units)), shared
 
 
 def _steps(name, layer, args, order):
     """One launch for all steps, or one for each."""
-    u = layer.u
-    (H, columns), N = u.shape, layer.h0.shape[0]
-    units, rows = _tiles(H, ROWS), _tiles(N, ROWS)
-    multiprocessors, most = limits()
-    rows_of_weights = units * (columns // H) if name == "forward" else _tiles(columns, ROWS)
-    shared = STAGED + rows_of_weights * ROWS * ROWS * u.dtype.itemsize
-    if units <= multiprocessors and shared <= most:
-        grid = units, min(rows, multiprocessors // units)
-        return [GRID.kernel(name, u.dtype, layer.cell).call(grid, (256,), args, shared)]
-    kernel, grid = SOURCE.kernel(name, u.dtype, layer.cell), (units, min(rows, 1 << 15))
+    (H, columns), N = layer.u.shape, layer.h0.shape[0]
+    form = format_of(layer.u.dtype, layer.precision)
+    found = resident(name, form, columns // H, H, N)
+    if found is not None:
+        grid, shared = found
+        return [GRID.kernel(name, form, layer.cell).call(grid, (256,), args, shared)]
+    kernel, grid = SOURCE.kernel(name, form, layer.cell), (_tiles(H, ROWS), min(_tiles(N, ROWS), 1 << 15))
     return [kernel.call(grid, (256,), (*args, s)) for s in order]

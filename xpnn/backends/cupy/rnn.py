@@ -14,29 +14,30 @@ def _saved(x, w, u, b, h0, *more, reverse, activation, precision="fast"):
 
 
 def _work(phase, x, w, u, b, h0, *more, reverse, activation, precision="fast"):
-    """The gradient before the activation, and parts of those of the weights."""
+    """What steps hand on; the gradient before the activation, and parts of those of the weights."""
     N, T, _, H = recurrent.sizes(x, u)
+    handed = recurrent.handed_spec(phase, x, u, precision)
     if phase == "forward":
-        return ()
-    return Spec((N, T, H), x.dtype), recurrent.parts_spec(x, u, False)
+        return (handed,)
+    return handed, Spec((N, T, H), x.dtype), recurrent.parts_spec(x, u, False)
 
 
-def _layer(u, h0, y, saved, reverse, activation, precision):
-    return recurrent.Layer(f"Rnn<{activation.upper()}>", u, h0, None, some(saved[0]), y, y, None, reverse, precision)
+def _layer(u, h0, y, saved, handed, reverse, activation, precision):
+    cell, inside = f"Rnn<{activation.upper()}>", some(saved[0])
+    return recurrent.Layer(cell, u, h0, None, inside, y, y, None, some(handed), reverse, precision)
 
 
 def _forward(outs, saved, x, w, u, b, h0, *more, reverse, activation, precision="fast", work):
     y, h = outs
-    return made(
-        recurrent.forward(_layer(u, h0, y, saved, reverse, activation, precision), x, w, b, None, h, None, more)
-    )
+    layer = _layer(u, h0, y, saved, work[0], reverse, activation, precision)
+    return made(recurrent.forward(layer, x, w, b, None, h, None, more))
 
 
 def _backward(dins, douts, kept, *, reverse, activation, precision="fast", work):
     x, w, u, _, h0, *_ = kept.inputs
     dx, dw, du, db, dh0, *_ = dins
-    dz, parts = work
-    layer = _layer(u, h0, kept.outs[0], kept.saved, reverse, activation, precision)
+    handed, dz, parts = work
+    layer = _layer(u, h0, kept.outs[0], kept.saved, handed, reverse, activation, precision)
     grads = dx, dw, du, db, None, dh0, None
     return made(recurrent.backward(layer, x, w, (*douts, None), grads, (dz, dz, None, some(parts))))
 
