@@ -118,6 +118,18 @@ def test_a_call_of_the_op_by_itself_leaves_the_state():
     assert (state.tolist(), after.tolist()) == ([5, 0, 0, 0], [5, 0, 1, 0])
 
 
+def test_a_replay_moves_the_stream_on_and_says_so():
+    x, state = xpnn.tensor(np.ones(64, np.float32), backend="numba"), xpnn.tensor(state_of(5), backend="numba")
+    drop = xpnn.capture(lambda x: ops.dropout(x, state, 0.5))
+    masks, before = set(), state.version[0]
+    for call in range(1, 6):
+        masks.add(drop(x).numpy().tobytes())
+        assert state.numpy().tolist() == [5, 0, call, 0]
+        assert state.version[0] == before + call
+    assert drop.why_not is None
+    assert len(masks) == 5
+
+
 def test_a_state_that_could_not_be_moved_on():
     with pytest.raises(DTypeError, match="dropout: expected state as a Tensor, which is written; got ndarray"):
         ops.dropout(xpnn.tensor([1.0]), state_of(0), 0.5)

@@ -45,8 +45,8 @@ class Running:
     def forward(
         self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array | None] = (), keep: bool = True
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Infer, choose, allocate, run. `out` gives, output by output, an array to fill or None, () for none; they may be
-        inputs (update in place).
+        """Infer, choose, allocate, run. `out` gives, output by output, an array to fill or None; () is no array at all.
+        They may be inputs (update in place).
 
         keep: will backward follow? Where it will not, kernels that can do so go without what they save for it.
         """
