@@ -39,13 +39,12 @@ def compiling(place: Any) -> str:
     memory."""
     start, count, spilled, architecture = perf_counter(), 0, [], formats.architecture(place.index)
     for source in module.declared():
-        for group in source.groups():
-            if "<double" in group[0] or not formats.has(architecture, group[0]):
+        for name in source.instantiations:
+            if "<double" in name or not formats.has(architecture, name):
                 continue
-            for name, kernel in source.load(group[0], place.index).items():
-                count += 1
-                if kernel.raw.local_size_bytes:
-                    spilled.append(f"{source.stem}: {name} {kernel.raw.local_size_bytes} bytes")
+            kernel, count = source.load(name, place.index), count + 1
+            if kernel.raw.local_size_bytes:
+                spilled.append(f"{source.stem}: {name} {kernel.raw.local_size_bytes} bytes")
     need(not spilled, f"local memory in {len(spilled)} kernels: {'; '.join(spilled[:3])}")
     return f"{count} kernels in {perf_counter() - start:.1f} s"
 
