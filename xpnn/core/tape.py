@@ -102,7 +102,7 @@ def _run(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], targets: Sequence
     keep = _recording.get() and op.backward is not None and any([t.requires_grad for t in tensors])
     written = [t for t in targets if t is not None]
     slots = [None if t is None else t.data for t in targets]
-    outs, saved = place.forward(op, [t.data for t in tensors], attrs, slots, keep)
+    outs, saved = place.forward(op, [t.data for t in tensors], attrs, out=slots, keep=keep)
     recording = active()
     if recording is not None:
         recording.used(op, tensors)
