@@ -54,7 +54,7 @@ class Call:
 
     def forward(self) -> None:
         # A view cannot be told where to be.
-        self.place.forward(self.op, self.inputs, self.attrs, out=None if self.op.view else self.outs)
+        self.place.forward(self.op, self.inputs, self.attrs, out=() if self.op.view else self.outs)
         self.place.synchronize()
 
     def backward(self) -> None:

@@ -77,7 +77,7 @@ class _Parity:
         s, op, backend = self.sample, self.sample.op, self.backend
         how = f"{layout} inputs{', out= given' if given else ''}"
         xs = [place(backend, x, layout) for x in s.inputs]
-        slots = [self.empty(spec) for spec in s.outline.outs] if given else None
+        slots = [self.empty(spec) for spec in s.outline.outs] if given else ()
         outs, saved = backend.forward(op, xs, s.attrs, out=slots)
         self.check("forward", how, [f"out {i}" for i in range(len(outs))], outs, s.outs, s.outline.outs)
         bound = backend.route(op, tuple(s.specs), s.attrs).override
@@ -85,7 +85,7 @@ class _Parity:
             names = [f"saved {i}" for i in range(len(saved))]
             self.check("forward", how, names, saved, s.saved, s.outline.saved)
         self.unwritten(f"forward, {how}", xs, s.inputs)
-        if slots is not None:
+        if given:
             need(all(a is b for a, b in zip(outs, slots, strict=True)), f"{s.title}: out= was given but not returned")
         elif backend.on_host and not op.view:
             shared = any(np.shares_memory(y, x) for y in outs for x in xs)

@@ -73,7 +73,8 @@ class Isolated:
     def run(self, row: Row, limit_s: float | None = None) -> dict[str, Any]:
         start, limit_s = time.perf_counter(), row.limit_s if limit_s is None else limit_s
         told: dict[str, Any] = {}
-        state, answer = "failed", "its process ended"
+        state: str = "failed"
+        answer: Any = "its process ended"  # or, of a row that ended, what it found
         try:
             self._ready()
             self._pipe.send(row.name)

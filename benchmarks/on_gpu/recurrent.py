@@ -25,7 +25,9 @@ def flops(T: int, N: int, I: int, H: int) -> float:
 
 
 def captured(a: Arrays, place: Any) -> Lane:
-    leaves = {name: xpnn.tensor(a[name], backend=place, requires_grad=True) for name in ("x", "w", "u", "b")}
+    leaves: dict[str, Any] = {
+        name: xpnn.tensor(a[name], backend=place, requires_grad=True) for name in ("x", "w", "u", "b")
+    }
     x, w, u, b = leaves.values()
     dy = xpnn.tensor(a["dy"], backend=place)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import xpnn
-from xpnn import models, optim
+from xpnn import models, nn, optim
 from xpnn.core import backend as backends
 
+MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": models.mlp, "cnn": partial(models.cnn, dropout=0.0)}
 NODES = {"mlp": 8, "cnn": 22}
 """Kernels that a step may launch, each a node of its graph."""
 
@@ -59,7 +61,7 @@ def one_graph(place: Any) -> str:
     said = []
     for name, most in NODES.items():
         with xpnn.use(place):
-            model = {"mlp": models.mlp, "cnn": partial(models.cnn, dropout=0.0)}[name]((28, 28, 1), 10)
+            model = MODELS[name]((28, 28, 1), 10)
         optimizer = optim.Adam(model, lr=1e-3)
         x = xpnn.tensor(np.ones((64, 28, 28, 1), "f4"), backend=place)
         labels = xpnn.tensor(np.arange(64) % 10, backend=place)
@@ -77,6 +79,7 @@ def one_graph(place: Any) -> str:
                 captured()
         need(captured.why_not is None, f"{name} is not replayed: {captured.why_not}")
         ((plan,),) = captured._plans.values()
+        graph: Any
         (graph,) = plan.recording.segments[0]
         nodes = graph.graph.debug_dot_str().count('shape="octagon"')
         need(0 < nodes <= most, f"{name}: {nodes} kernels in a graph, {most} at most")

@@ -125,10 +125,12 @@ def variants(w: Work, a: Arrays) -> Iterator[tuple[str, Callable[[], worker.Run]
         return
     model = w.sizes["model"]
     if model in CONVOLUTIONAL:
-        forms = {f", {conv.__name__}": partial(CONVOLUTIONAL[model], conv) for conv in (by_lax, by_product)}
+        forms: dict[str, Any] = {
+            f", {conv.__name__}": partial(CONVOLUTIONAL[model], conv) for conv in (by_lax, by_product)
+        }
     else:
         forms = {"": FORWARD[model]}
-    times = {}
+    times: dict[str, Any] = {}
     for form, forward in forms.items():
         times[form] = yield f"jit, a step{form}", partial(training, w, a, forward, False)
     best = min(forms, key=lambda form: times[form] or float("inf"))

@@ -41,7 +41,7 @@ def cnn(x: Tensor, p: list[Tensor]) -> Tensor:
 
 
 def lenet5(x: Tensor, p: list[Tensor]) -> Tensor:
-    return head(conv(conv(x, *p[:2], 2).max_pool2d(), *p[2:4]).max_pool2d(), p[4:])
+    return head(conv(conv(x, p[0], p[1], 2).max_pool2d(), *p[2:4]).max_pool2d(), p[4:])
 
 
 FORWARD = {"mlp": head, "cnn": cnn, "lenet5": lenet5}

@@ -163,7 +163,7 @@ def build(name: str, a: Arrays) -> nn.Module:
         features = [conv(*p[:2]), nn.ReLU(), conv(*p[2:4]), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
         return nn.Sequential(*features, linear(flat(p[4], 64), p[5]), nn.ReLU(), linear(*p[6:]))
     if name == "lenet5":
-        features = [conv(*p[:2], padding=2), nn.ReLU(), nn.MaxPool2d(2), conv(*p[2:4]), nn.ReLU(), nn.MaxPool2d(2)]
+        features = [conv(p[0], p[1], padding=2), nn.ReLU(), nn.MaxPool2d(2), conv(*p[2:4]), nn.ReLU(), nn.MaxPool2d(2)]
         dense = [linear(flat(p[4], 16), p[5]), nn.ReLU(), linear(*p[6:8]), nn.ReLU(), linear(*p[8:])]
         return nn.Sequential(*features, nn.Flatten(), *dense)
     return nn.Sequential(
@@ -215,7 +215,7 @@ def variants(w: Work, a: Arrays) -> Iterator[tuple[str, Callable[[], worker.Run]
     layouts = tuple(LAYOUTS) if a["x"].ndim == 4 else ("",)
     if w.sizes.get("model") == "mlp":
         layouts = ("NCHW",)
-    times = {}
+    times: dict[str, Any] = {}
     for layout in layouts:
         times[layout] = yield f"eager {layout}".strip(), partial(make, w, a, layout, False)
     best = min((layout for layout in layouts if times[layout]), key=lambda layout: times[layout], default=layouts[0])

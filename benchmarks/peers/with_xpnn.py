@@ -56,7 +56,7 @@ OPS = {
 
 def one_op(w: Work, a: Arrays, form: Callable[[Any], Any]) -> worker.Run:
     constants = ("dy", "labels") + (() if w.sizes.get("dx", True) else ("x",))
-    t = {name: xpnn.tensor(v, requires_grad=name not in constants) for name, v in a.items()}
+    t: dict[str, Any] = {name: xpnn.tensor(v, requires_grad=name not in constants) for name, v in a.items()}
     if w.kind == "norm":
         size = w.sizes["shape"][-1]
         layer = t["layer"] = (nn.BatchNorm if w.sizes["which"] == "batch" else nn.LayerNorm)(size)

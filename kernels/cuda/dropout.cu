@@ -2,7 +2,8 @@
 //
 // forward reads x and writes y and the mask, backward reads dy and the mask and writes dx: 9 bytes an element in float32;
 // bound by memory, as the 25 instructions for an element's word cost less. A thread has the four elements of a block of
-// the stream, and moves them together where the arrays are aligned.
+// the stream, and moves them together where the arrays are aligned. The last block to end writes the stream's next draw,
+// in place so that a replayed step draws anew: every other has read the state by then.
 #include "philox.cuh"
 #include "common.cuh"
 
@@ -33,7 +34,8 @@ __device__ void write(const Four<T>& values, T* x, long long at, long long n, bo
 
 template <typename T>
 __global__ void __launch_bounds__(256, 4)
-    forward(const T* x, const unsigned* state, unsigned threshold, T scale, T* y, bool* kept, long long n) {
+    forward(const T* x, const unsigned* state, unsigned threshold, T scale, T* y, bool* kept, unsigned* next,
+            long long n) {
   const bool together = aligned(x) && aligned(y) && aligned(kept);
   for (long long block = first(); 4 * block < n; block += stride()) {
     unsigned words[4];
@@ -47,6 +49,7 @@ __global__ void __launch_bounds__(256, 4)
     write(values, y, 4 * block, n, together);
     write(marks, kept, 4 * block, n, together);
   }
+  if (last_block()) next_draw(state, next);
 }
 
 template <typename T>

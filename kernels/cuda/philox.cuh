@@ -13,3 +13,9 @@ __device__ inline void philox(const unsigned* state, unsigned block, unsigned (&
   }
   words[0] = c0, words[1] = c1, words[2] = c2, words[3] = c3;
 }
+
+// The state with its draw, of 64 bits, one higher; in place too.
+__device__ inline void next_draw(const unsigned* state, unsigned* next) {
+  const unsigned low = state[2] + 1;
+  next[0] = state[0], next[1] = state[1], next[3] = state[3] + (low == 0), next[2] = low;
+}

@@ -41,3 +41,10 @@ def words(state, first, lanes, out):
         w0[b], w1[b], w2[b], w3[b] = c0, c1, c2, c3
     for b in range(w0.size):
         out[b, 0], out[b, 1], out[b, 2], out[b, 3] = w0[b], w1[b], w2[b], w3[b]
+
+
+@kernel
+def next_draw(state, out):
+    """out (4,) = state (4,) with its draw, of 64 bits, one higher; the same array, maybe."""
+    draw = (np.uint64(state[3]) << HALF | np.uint64(state[2])) + np.uint64(1)
+    out[0], out[1], out[2], out[3] = state[0], state[1], draw & MASK, draw >> HALF

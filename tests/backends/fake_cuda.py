@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cuda_cpu import build, launch
+from cuda_cpu import build, launch, together
 
 _spec = importlib.util.spec_from_file_location("fake_streams", Path(__file__).with_name("fake_streams.py"))
 streams = importlib.util.module_from_spec(_spec)
@@ -98,7 +98,9 @@ class RawModule:
             why_not = build.missing()
             if why_not is not None:
                 pytest.skip(why_not)
-            self._compiled = launch.Module(self.code, self.names, self.options, self.cooperative)
+            (name,) = self.names
+            names = together.instantiations(self.code, name)
+            self._compiled = launch.Module(self.code, names, self.options, self.cooperative)
         return self._compiled
 
 

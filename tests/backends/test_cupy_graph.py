@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -160,26 +162,32 @@ def test_a_step_of_fit_is_one_launch_of_a_graph(cupy, metrics):
     np.testing.assert_allclose(on_gpu, fitted(cupy, "numpy", metrics=metrics), 1e-5)
 
 
+MLP, CNN = partial(models.mlp, classes=10), partial(models.cnn, classes=10)
+
+
 @pytest.mark.parametrize(
-    ("make", "budget"),
+    ("make", "settings", "budget"),
     [
-        (lambda shape: models.mlp(shape, 10), 8),
-        (lambda shape: models.cnn(shape, 10, dropout=0.0), 18),
-        (lambda shape: models.cnn(shape, 10), 24),  # each dropout: a mask, the next draw, backward
-        (lambda shape: models.lenet5(shape, 10), 22),
+        (MLP, {}, 8),
+        (MLP, {"metrics": ["accuracy"]}, 9),
+        (MLP, {"clip_norm": 1.0}, 10),
+        (partial(CNN, dropout=0.0), {}, 18),
+        (CNN, {}, 22),
+        (partial(models.lenet5, classes=10), {}, 22),
     ],
-    ids=["mlp 784-300-10", "cnn 32-64-pool-128-10", "cnn with dropout", "lenet5"],
+    ids=["mlp 784-300-10", "accuracy", "clipping", "cnn 32-64-pool-128-10", "dropout", "lenet5"],
 )
-def test_nodes_of_a_step_of_fit(cupy, make, budget):
-    """All that a step does, its batch and the running loss included; a metric is one node more."""
+def test_nodes_of_a_step_of_fit(cupy, make, settings, budget):
+    """All that a step does, its batch and the running loss included. Each dropout is two, as its forward moves its
+    stream on. A metric is one more, since any may be asked for beside any loss; clipping is two more, since no element
+    can be scaled before all were squared."""
     shape, rng = (28, 28, 1), np.random.default_rng(0)
     data = Dataset(rng.integers(0, 256, (6, *shape)).astype("u1"), rng.integers(0, 10, 6), scale=1 / 255)
-    for metrics in ([], ["accuracy"]):
-        trainer = Trainer(make(shape).to("cuda"), optim.Adam(lr=0.01), metrics=metrics)
-        cupy.cuda.streams.graphs.clear()
-        trainer.fit(data, epochs=2, batch_size=6, progress=False)
-        (graph,) = cupy.cuda.streams.graphs
-        assert len(graph.runs) <= budget + len(metrics)
+    optimizer = optim.Adam(lr=0.01, clip_norm=settings.get("clip_norm"))
+    trainer = Trainer(make(shape).to("cuda"), optimizer, metrics=settings.get("metrics", []))
+    trainer.fit(data, epochs=2, batch_size=6, progress=False)
+    (graph,) = cupy.cuda.streams.graphs
+    assert len(graph.runs) <= budget
 
 
 def test_who_looks_at_the_loss_pauses_the_step(cupy):

@@ -32,23 +32,23 @@ def folder(monkeypatch, tmp_path, cupy):
 
 
 def test_what_is_compiled(cupy, folder):
-    kernels = module.load("scale", (X, "scale<double, 128>", "mark"), options=("-DMORE",), device=1)
+    kernel = module.load("scale", "scale<double, 128>", options=("-DMORE",), device=1)
     (made,) = cupy.RawModule.made
-    assert list(kernels) == [X, "scale<double, 128>", "mark"]
+    assert kernel.name == "scale<double, 128>"
     assert re.fullmatch(re.escape((folder / "scale.cu").read_text()) + "// [0-9a-f]{16}\n", made.code)
-    assert made.names == (X, "scale<double, 128>", "mark")
+    assert made.names == ("scale<double, 128>",)
     assert made.options == ("-std=c++17", f"-I{folder}", "-DMORE")
     assert (made.gpu, made.cooperative) == (1, False)
 
 
 def test_compiled_once_for_each_gpu_and_setting(cupy, folder):
-    first = module.load("scale", (X,))
-    assert module.load("scale", [X]) is first
+    first = module.load("scale", X)
+    assert module.load("scale", X) is first
     others = [
-        module.load("scale", (X,), device=1),
-        module.load("scale", (X,), options=("-DMORE",)),
-        module.load("scale", (X,), cooperative=True),
-        module.load("scale", ("mark",)),
+        module.load("scale", X, device=1),
+        module.load("scale", X, options=("-DMORE",)),
+        module.load("scale", X, cooperative=True),
+        module.load("scale", "mark"),
     ]
     assert len(cupy.RawModule.made) == 1 + len(others)
     assert cupy.RawModule.made[3].cooperative
@@ -58,11 +58,11 @@ def test_an_edit_compiles_anew(cupy, folder):
     """Of a header too, which CuPy's own cache on disk would miss; the options stay, as each set costs a start."""
     seen = []
     for name in ("scale.cu", "scale.cu", "shared.cuh"):
-        module.load("scale", (X,))
+        module.load("scale", X)
         seen.append(cupy.RawModule.made[-1].code)
         (folder / name).write_text((folder / name).read_text() + "// edited\n")
         module._source.cache_clear()
-    module.load("scale", (X,))
+    module.load("scale", X)
     seen.append(cupy.RawModule.made[-1].code)
     assert len(set(seen)) == len(cupy.RawModule.made) == 4
     assert len({made.options for made in cupy.RawModule.made}) == 1
@@ -75,13 +75,13 @@ def test_sources_of_the_package(monkeypatch):
 
 def test_missing_source(cupy):
     with pytest.raises(BackendError, match=r"CUDA source lstm\.cu is missing .*\(there: odd, scale\); pip install"):
-        module.load("lstm", ("forward<float>",))
+        module.load("lstm", "forward<float>")
 
 
 def test_missing_compiler(cupy):
     cupy.failure["nvrtc"] = ImportError("libnvrtc.so.12: cannot open\nmore")
     with pytest.raises(BackendError) as caught:
-        module.load("scale", (X,))
+        module.load("scale", X)
     assert str(caught.value) == (
         "scale.cu: NVRTC, CUDA's compiler, is missing (libnvrtc.so.12: cannot open); "
         "pip install --force-reinstall 'xpnn[cuda12]'"
@@ -94,36 +94,31 @@ def test_first_error_of_the_compiler(cupy):
     )
     cupy.failure["compile"] = cupy.cuda.compiler.CompileException(log)
     with pytest.raises(BackendError) as caught:
-        module.load("scale", (X,))
+        module.load("scale", X)
     assert str(caught.value) == "scale.cu does not compile: a.cu(9): error: identifier z is undefined"
     del cupy.failure["compile"]
-    assert module.load("scale", (X,))  # a failure is not kept
+    assert module.load("scale", X)  # a failure is not kept
 
 
 def test_unknown_kernel_and_type(cupy):
     with pytest.raises(BackendError, match="kernel 'scales' is not in the source; it has scale, mark"):
-        module.load("scale", ("scales<float>",))
+        module.load("scale", "scales<float>")
     with pytest.raises(BackendError, match="kernel pairs: parameter p has a type that is not known: Pair"):
-        module.load("odd", ("pairs",))
+        module.load("odd", "pairs")
     with pytest.raises(BackendError, match="kernel mixed: parameter m has a type that is not known: Mixed"):
-        module.load("odd", ("mixed",))
+        module.load("odd", "mixed")
     assert cupy.RawModule.made == []
 
 
 def test_a_source_gives_the_kernels_of_the_current_gpu(cupy):
-    """Compiled when first asked for, those of one element type together."""
+    """Compiled when first asked for, each by itself."""
     source = module.Source("scale", {"scale": (module.REAL, (64, 128)), "mark": ()})
-    assert source.groups() == [
-        ("scale<float, 64>", "scale<float, 128>"),
-        ("scale<double, 64>", "scale<double, 128>"),
-        ("mark",),
-    ]
     with cupy.cuda.Device(1):
         kernel = source.kernel("scale", np.dtype("float32"), 128)
         assert source.kernel("scale", np.dtype("float32"), 128) is kernel
-        source.kernel("scale", "float", 64)
+        assert source.kernel("scale", "float", 128) is kernel
     (made,) = cupy.RawModule.made
-    assert (made.gpu, made.names) == (1, ("scale<float, 64>", "scale<float, 128>"))
+    assert (made.gpu, made.names) == (1, ("scale<float, 128>",))
     assert source.kernel("scale", np.dtype("float32"), 128) is not kernel
     assert cupy.RawModule.made[1].gpu == 0
     with pytest.raises(BackendError, match=r"scale\.cu: scale<float, 32> is not among the instantiations"):
@@ -132,7 +127,7 @@ def test_a_source_gives_the_kernels_of_the_current_gpu(cupy):
 
 def test_a_call_can_be_made_again(cupy):
     x, y = cupy.ones(4, np.float32), cupy.empty(4, np.float32)
-    call = module.load("scale", (X,))[X].call((1,), (256,), (x, y, 0.5, 4))
+    call = module.load("scale", X).call((1,), (256,), (x, y, 0.5, 4))
     (made,) = cupy.RawModule.made
     assert made.launches == []
     call()
@@ -158,11 +153,11 @@ def test_signatures():
 
 
 def test_arguments_arrive_in_the_types_of_the_kernel(cupy):
-    kernels = module.load("scale", (X, "mark"))
+    scale, mark = module.load("scale", X), module.load("scale", "mark")
     x, y = cupy.ones(4, np.float32), cupy.empty(4, np.float32)
-    kernels[X]((1,), (256,), (x, y, 0.5, 4), shared_bytes=16)
-    kernels["mark"]((1,), (32,), (None, np.int64(3), True, np.float32(2), 1))
-    (name, grid, block, args, shared), (_, _, _, marks, _) = cupy.RawModule.made[0].launches
+    scale((1,), (256,), (x, y, 0.5, 4), shared_bytes=16)
+    mark((1,), (32,), (None, np.int64(3), True, np.float32(2), 1))
+    (name, grid, block, args, shared), (_, _, _, marks, _) = [m for made in cupy.RawModule.made for m in made.launches]
     assert (name, grid, block, shared) == (X, (1,), (256,), 16)
     assert args[0] is x
     assert args[1] is y
@@ -190,7 +185,7 @@ def arguments(cupy):
     ],
 )
 def test_arguments_that_are_refused(cupy, position, make, error, words):
-    kernel = module.load("scale", (X,))[X]
+    kernel = module.load("scale", X)
     given = arguments(cupy)
     given[position] = make(cupy)
     with pytest.raises(error, match=f"kernel scale<float>: expected {words}"):
@@ -199,7 +194,7 @@ def test_arguments_that_are_refused(cupy, position, make, error, words):
 
 
 def test_a_struct_goes_by_value(cupy):
-    kernel = module.load("odd", ("slide",))["slide"]
+    kernel = module.load("odd", "slide")
     kernel((1,), (32,), (None, ((3, 4), 5, 6), 7))
     (_, _, _, args, _) = cupy.RawModule.made[0].launches[0]
     assert isinstance(args[1], np.ndarray)  # of one element: CuPy passes that by value
@@ -213,6 +208,6 @@ def test_a_struct_goes_by_value(cupy):
 
 
 def test_count_of_arguments(cupy):
-    kernel = module.load("scale", (X,))[X]
+    kernel = module.load("scale", X)
     with pytest.raises(ShapeError, match=r"expected 4 arguments \(x, y, a, n\); got 3"):
         kernel((1,), (256,), arguments(cupy)[:3])

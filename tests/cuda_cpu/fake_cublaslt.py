@@ -18,7 +18,7 @@ class Refused(Exception):
     """CUBLAS_STATUS_INVALID_VALUE and its like."""
 
 
-Epilogue = IntEnum("Epilogue", {"DEFAULT": 1, "BIAS": 4, "BGRADA": 256})
+Epilogue = IntEnum("Epilogue", {"DEFAULT": 1, "BIAS": 4, "RELU_BIAS": 6, "BGRADA": 256})
 MatmulDescAttribute = IntEnum("MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4, "EPILOGUE": 7, "BIAS_POINTER": 8})
 MatrixLayoutAttribute = IntEnum("MatrixLayoutAttribute", {"BATCH_COUNT": 5, "STRIDED_BATCH_OFFSET": 6})
 _ALIGNMENTS = {f"MIN_ALIGNMENT_{name}_BYTES": 5 + i for i, name in enumerate("ABCD")}
@@ -140,11 +140,16 @@ class Lt:
         need(problem == self._problem(desc, of_a, of_b, of_c, of_d), "the algorithm is of another problem")
         need(self.cuda.allocated.get(space, 0) >= nbytes >= told.MAX_WORKSPACE_BYTES, "a workspace that is too short")
         need(stream == self.cuda.get_current_stream().ptr and c == d, "another stream, or C elsewhere")
+        operands = (a, of_a), (b, of_b), (d, of_d)
         for name, address in zip("ABCD", (a, b, c, d), strict=True):
             need(address % getattr(told, f"MIN_ALIGNMENT_{name}_BYTES") == 0, f"{name} is not aligned as promised")
-        desc, one, zero = self._things[desc], *[ctypes.c_float.from_address(x).value for x in (alpha, beta)]
+        one, zero = [ctypes.c_float.from_address(x).value for x in (alpha, beta)]
         need((one, zero) == (1, 0), "alpha and beta")
-        x, y = (ROUND[desc.compute.name](self._read(p, self._things[of])) for p, of in ((a, of_a), (b, of_b)))
+        now = SimpleNamespace(**vars(self._things[desc]))  # a graph knows what it was told when it was captured
+        self.cuda.streams.launched(lambda: self._compute(now, *((p, self._things[of]) for p, of in operands)))
+
+    def _compute(self, desc, a, b, d):
+        x, y = (ROUND[desc.compute.name](self._read(*operand)) for operand in (a, b))
         x, y = x.swapaxes(1, 2) if desc.TRANSA else x, y.swapaxes(1, 2) if desc.TRANSB else y
         out = x @ y
         if desc.EPILOGUE != Epilogue.DEFAULT:
@@ -153,10 +158,12 @@ class Lt:
             bias = self._read(desc.BIAS_POINTER, rows)
             if desc.EPILOGUE == Epilogue.BIAS:
                 out = out + bias
+            elif desc.EPILOGUE == Epilogue.RELU_BIAS:
+                out = np.fmax(out + bias, 0)  # NaN is lost, as the library does it
             else:
                 need(len(out) == 1, "a bias gradient of a batch")
                 bias[...] = x.sum(2)[..., None]
-        self._read(d, self._things[of_d])[...] = out
+        self._read(*d)[...] = out
         self.made.append(Epilogue(desc.EPILOGUE).name)
         self.computed.append(desc.compute.name)
 

@@ -47,14 +47,11 @@ def compiled(source: Source) -> dict[str, dict[str, Use]]:
     parts = [text, *headers, *wanted, *module.STANDARD, *source.options, *ARCHITECTURES, *compiler]
     path = KEPT / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.json"
     if not path.exists():
+        options = (*module.STANDARD, f"-I{folder}", *source.options)
         found = {
             architecture: {
                 name: list(use)
-                for group in source.groups()
-                if group[0] in expected(source, architecture)
-                for name, use in nvrtc.compile_for(
-                    architecture, text, group, (*module.STANDARD, f"-I{folder}", *source.options)
-                ).items()
+                for name, use in nvrtc.compile_for(architecture, text, expected(source, architecture), options).items()
             }
             for architecture in ARCHITECTURES
         }

@@ -16,7 +16,7 @@ from xpnn.core.tensor import Tensor
 def test_replays_are_the_op_itself(op, case, place, dtype):
     if not place.replays:
         pytest.skip("this backend does not replay")
-    if op.updates:
+    if op.updates and op.backward is None:
         pytest.skip("run in place by what calls it, not as part of a graph")
     values = check.inputs(op, case, np.dtype(dtype))
     variables = check.differentiable(op, check.specs_of(values))

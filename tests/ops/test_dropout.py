@@ -9,10 +9,14 @@ import pytest
 
 import xpnn
 from xpnn import nn, ops
-from xpnn.core.random import ADVANCE, bits, state_of
-from xpnn.core.tape import apply
+from xpnn.core import backend as backends
+from xpnn.core.op import REGISTRY
+from xpnn.core.random import bits, state_of
+from xpnn.core.tape import update
 from xpnn.errors import ConfigError, DTypeError
-from xpnn.ops.dropout import threshold
+from xpnn.ops.dropout import DROPOUT, threshold
+
+ONES = 0xFFFFFFFF
 
 
 def mask(shape, state, rate, place, dtype=np.float32):
@@ -67,7 +71,7 @@ def test_the_rate_is_kept_and_so_is_the_mean(rate):
     for lag in (1, 2, 4, 512):
         together = (kept[lag:] & kept[:-lag]).mean()
         assert abs(together - (1 - rate) ** 2) < 6 * math.sqrt((1 - rate) ** 2 / n)
-    y = ops.dropout(xpnn.tensor(np.full(n, 3.0)), state, rate).numpy()
+    y = ops.dropout(xpnn.tensor(np.full(n, 3.0)), xpnn.tensor(state), rate).numpy()
     assert set(np.unique(y)) == {0.0, 3.0 * (1.0 / (1.0 - rate))}
     assert abs(y.mean() - 3) < 15 * math.sqrt(rate / (1 - rate) / n)
 
@@ -75,7 +79,6 @@ def test_the_rate_is_kept_and_so_is_the_mean(rate):
 def test_the_draw_is_the_state_alone():
     state = state_of(5)
     first = mask((1000,), state, 0.5, "numba")
-    np.testing.assert_array_equal(state, state_of(5))  # the op moves nothing on
     np.testing.assert_array_equal(first, mask((1000,), state, 0.5, "numba"))
     np.testing.assert_array_equal(first, mask((10, 100), state, 0.5, "numba").reshape(-1))
     np.testing.assert_array_equal(first[:600], mask((600,), state, 0.5, "numba"))
@@ -97,9 +100,51 @@ def test_backward_uses_the_mask_of_forward_after_the_state_has_moved(place):
         np.testing.assert_array_equal(x.grad.numpy(), y.numpy() + 3 * z.numpy())
 
 
-def test_the_draw_counts_in_64_bits(place):
-    state = np.array([7, 8, 0xFFFFFFFF, 3], np.uint32)
-    assert apply(ADVANCE, xpnn.tensor(state)).numpy().tolist() == [7, 8, 0, 4]
+@pytest.mark.parametrize("n", [0, 1, 5000])
+@pytest.mark.parametrize(("draw", "then"), [((5, 3), (6, 3)), ((ONES, 3), (0, 4)), ((ONES, ONES), (0, 0))])
+def test_the_stream_moves_on_in_place(place, n, draw, then):
+    """The draw counts in 64 bits; many blocks read the state that one of them moves on."""
+    for dtype in ("float32", "float64"):
+        x, state = xpnn.tensor(np.ones(n, dtype), backend=place), xpnn.tensor(np.uint32([7, 8, *draw]), backend=place)
+        version = state.version[0]
+        ops.dropout(x, state, 0.5)
+        assert state.numpy().tolist() == [7, 8, *then]
+        assert state.version[0] == version + 1
+
+
+def test_a_call_of_the_op_by_itself_leaves_the_state():
+    state, place = state_of(5), backends.get("numba")
+    (_, after), _ = place.forward(DROPOUT, (np.ones(9, np.float32), state), {"rate": 0.5})
+    assert (state.tolist(), after.tolist()) == ([5, 0, 0, 0], [5, 0, 1, 0])
+
+
+def test_a_replay_moves_the_stream_on_and_says_so():
+    x, state = xpnn.tensor(np.ones(64, np.float32), backend="numba"), xpnn.tensor(state_of(5), backend="numba")
+    drop = xpnn.capture(lambda x: ops.dropout(x, state, 0.5))
+    masks, before = set(), state.version[0]
+    for call in range(1, 6):
+        masks.add(drop(x).numpy().tobytes())
+        assert state.numpy().tolist() == [5, 0, call, 0]
+        assert state.version[0] == before + call
+    assert drop.why_not is None
+    assert len(masks) == 5
+
+
+def test_a_state_that_could_not_be_moved_on():
+    with pytest.raises(DTypeError, match="dropout: expected state as a Tensor, which is written; got ndarray"):
+        ops.dropout(xpnn.tensor([1.0]), state_of(0), 0.5)
+    with pytest.raises(ConfigError, match="update: expected an op with an output that updates an input; got dense"):
+        update(REGISTRY["dense"], xpnn.tensor([[1.0]]), xpnn.tensor([[1.0]]), activation=None)
+
+
+def test_no_graph_through_what_is_moved_on():
+    x = xpnn.tensor(np.ones(9, np.float32), requires_grad=True)
+    state = xpnn.tensor(state_of(5))
+    y = ops.dropout(x, state, 0.5)
+    assert state.node is None
+    assert not state.requires_grad
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.numpy())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -122,15 +167,15 @@ def test_shapes_without_elements_or_axes(place):
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, math.nan])
 def test_a_rate_out_of_range(rate):
     with pytest.raises(ConfigError, match="dropout: expected a rate from 0 up to 1; got"):
-        ops.dropout(xpnn.tensor([1.0]), state_of(0), rate)
+        ops.dropout(xpnn.tensor([1.0]), xpnn.tensor(state_of(0)), rate)
 
 
 @pytest.mark.parametrize("state", [np.zeros(4, np.int64), np.zeros(3, np.uint32), np.zeros((1, 4), np.uint32)])
 def test_a_state_that_is_none(state):
     with pytest.raises(DTypeError, match=r"dropout: expected a stream state \(4,\) uint32; got"):
-        ops.dropout(xpnn.tensor([1.0]), state, 0.5)
+        ops.dropout(xpnn.tensor([1.0]), xpnn.tensor(state), 0.5)
 
 
 def test_whole_numbers_are_refused():
     with pytest.raises(DTypeError, match="dropout: expected one floating-point dtype; got x int64"):
-        ops.dropout(xpnn.tensor([1, 2]), state_of(0), 0.5)
+        ops.dropout(xpnn.tensor([1, 2]), xpnn.tensor(state_of(0)), 0.5)

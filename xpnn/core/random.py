@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
+from xpnn.core.op import Array, Namespace, Spec
 from xpnn.errors import ConfigError
 
 ROUNDS = 10
@@ -46,25 +46,10 @@ def bits(xp: Namespace, state: Array, n: int) -> Array:
     return xp.astype(xp.reshape(xp.stack(words, axis=-1), (-1,))[:n], xp.uint32)
 
 
-def _advance_forward(xp, state):
+def next_draw(xp: Namespace, state: Array) -> Array:
+    """The state (4,) uint32 with its draw counter, of 64 bits, one higher: an op that has drawn leaves that behind."""
     low = state[2:3] + 1
-    carry = xp.astype(low == 0, xp.uint32)
-    return (xp.concat([state[:2], low, state[3:] + carry]),), ()
-
-
-ADVANCE = register(
-    Op(
-        name="advance",
-        inputs=("state",),
-        infer=lambda state: Outline((state,)),
-        forward=_advance_forward,
-        cost=lambda state: Cost(4, 2 * state.nbytes),
-        cases=(Case((Arg((4,), "state"),)),),
-        large=(Case((Arg((4,), "state"),)),),  # of one size alone
-        updates=("state",),
-    )
-)
-"""The next draw: state with its draw counter one higher. Run in place, so that a replayed step draws anew."""
+    return xp.concat([state[:2], low, state[3:] + xp.astype(low == 0, xp.uint32)])
 
 
 def state_of(seed: int) -> np.ndarray:
@@ -89,7 +74,7 @@ class Generator:
     def bits(self, n: int) -> np.ndarray:
         """n words (n,) uint32, then on to the next draw."""
         words = bits(np, self.state, n)
-        self.state = ADVANCE.forward(np, self.state)[0][0]
+        self.state = next_draw(np, self.state)
         return words
 
     def uniform(self, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0) -> np.ndarray:

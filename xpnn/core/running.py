@@ -43,18 +43,20 @@ class Running:
         return None
 
     def forward(
-        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None, keep: bool = True
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array | None] = (), keep: bool = True
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Infer, choose, allocate, run. `out` gives the arrays to fill; they may be inputs (update in place).
+        """Infer, choose, allocate, run. `out` gives, output by output, an array to fill or None; () is no array at all.
+        They may be inputs (update in place).
 
         keep: will backward follow? Where it will not, kernels that can do so go without what they save for it.
         """
         outline, override, work = self.route(op, tuple([Spec(a.shape, a.dtype) for a in inputs]), attrs)
-        if out is not None:
+        if out:
             self._check_out(op, out, outline.outs)
+        slots = out or (None,) * len(outline.outs)
         if override is None or override.forward is None:
-            return self._reference_forward(op, inputs, attrs, out, len(outline.outs))
-        outs = tuple(out) if out is not None else tuple([self.new(spec) for spec in outline.outs])
+            return self._reference_forward(op, inputs, attrs, slots)
+        outs = tuple([self.new(spec) if slot is None else slot for slot, spec in zip(slots, outline.outs, strict=True)])
         saved = tuple([self.new(spec) for spec in outline.saved]) if keep or not override.lean else ()
         given = self._ready(inputs) if override.contiguous else tuple(inputs)
         scratch = self._scratch(work, "forward")
@@ -104,14 +106,14 @@ class Running:
         return dins
 
     def _reference_forward(
-        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None, count: int
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array | None]
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         def compute() -> list[Array]:
             outs, saved = op.forward(self.xp, *inputs, **attrs)
             return [*outs, *saved]
 
-        results = self._run_reference((op.name, *attrs.items()), compute, inputs, () if out is None else out)
-        return tuple(results[:count]), tuple(results[count:])
+        results = self._run_reference((op.name, *attrs.items()), compute, inputs, out)
+        return tuple(results[: len(out)]), tuple(results[len(out) :])
 
     def _reference_backward(
         self,
@@ -176,10 +178,10 @@ class Running:
         return given
 
     @staticmethod
-    def _check_out(op: Op, out: Sequence[Array], specs: Sequence[Spec]) -> None:
+    def _check_out(op: Op, out: Sequence[Array | None], specs: Sequence[Spec]) -> None:
         for slot, spec in zip(out, specs, strict=True):
             # A kernel would write past a slot that is too short, and into a copy of one with gaps.
-            if slot.shape != spec.shape or slot.dtype != spec.dtype or not slot.flags.c_contiguous:
+            if slot is not None and ((slot.shape, slot.dtype) != spec or not slot.flags.c_contiguous):
                 gaps = "" if slot.flags.c_contiguous else ", with gaps"
                 raise ShapeError(f"{op.name}: expected out= as {spec}; got {slot.shape} {slot.dtype}{gaps}")
 

@@ -14,7 +14,7 @@ from xpnn.core.op import Array, Kept, Op, Spec
 from xpnn.core.precision import current_precision
 from xpnn.core.recording import active
 from xpnn.core.tensor import Parameter, Tensor, as_tensor, tensor
-from xpnn.errors import AutogradError, BackendError, ConfigError, ShapeError
+from xpnn.errors import AutogradError, BackendError, ConfigError, DTypeError, ShapeError
 
 _sequence = itertools.count()
 _recording: ContextVar[bool] = ContextVar("xpnn_recording", default=True)
@@ -65,6 +65,29 @@ def recording_graph() -> bool:
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Run an op on tensors (at least one; the rest may be numbers or arrays): a Tensor, or a tuple where it has several
     outputs. Raises BackendError when the tensors live on two backends."""
+    results = _run(op, inputs, attrs, ())
+    return results[0] if len(results) == 1 else results
+
+
+def update(op: Op, *inputs: Any, **attrs: Any) -> Any:
+    """`apply`, with each output for which the record's `updates` names an input written into that: what is left of the
+    outputs, a Tensor, or a tuple where it is not one.
+
+    For state that training carries along: random streams, running statistics. Raises ConfigError for an op that
+    updates nothing, DTypeError where what would be written is no Tensor.
+    """
+    if not any(op.updates):
+        raise ConfigError(f"update: expected an op with an output that updates an input; got {op.name}")
+    targets = [inputs[op.inputs.index(name)] if name else None for name in op.updates]
+    for name, t in zip(op.updates, targets, strict=True):
+        if name and not isinstance(t, Tensor):
+            raise DTypeError(f"{op.name}: expected {name} as a Tensor, which is written; got {type(t).__name__}")
+    results = _run(op, inputs, attrs, targets)
+    return results[0] if len(results) == 1 else results
+
+
+def _run(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], targets: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """The outputs that go into none of the targets."""
     anchor = next((x for x in inputs if isinstance(x, Tensor)), None)
     if anchor is None:
         anchor = inputs_anchor = tensor(inputs[0])
@@ -77,36 +100,23 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
         if t.backend is not place:
             raise BackendError(_mixed(op, tensors, i))
     keep = _recording.get() and op.backward is not None and any([t.requires_grad for t in tensors])
-    outs, saved = place.forward(op, [t.data for t in tensors], attrs, keep=keep)
+    written = [t for t in targets if t is not None]
+    slots = [None if t is None else t.data for t in targets]
+    outs, saved = place.forward(op, [t.data for t in tensors], attrs, out=slots, keep=keep)
     recording = active()
     if recording is not None:
         recording.used(op, tensors)
-    results = tuple([Tensor(out, place) for out in outs])
+    given = slots or [None] * len(outs)
+    results = tuple([Tensor(out, place) for out, slot in zip(outs, given, strict=True) if slot is None])
     if op.view:
         results[0].version = tensors[0].version
-    if keep:
+    if keep and results:
         _record(op, place, attrs, tensors, results, saved)
-    return results[0] if len(results) == 1 else results
-
-
-def update(op: Op, *tensors: Tensor, **attrs: Any) -> None:
-    """Run an op in place, outside any graph: every output is written into the input that the record's `updates` names.
-
-    For state that training carries along: random streams, running statistics. ConfigError for an op with an output
-    that updates nothing.
-    """
-    if not op.updates or "" in op.updates:
-        raise ConfigError(f"update: expected an op whose outputs all update an input; got {op.name}")
-    targets = [tensors[op.inputs.index(name)] for name in op.updates]
-    place = targets[0].backend
-    place.forward(op, [t.data for t in tensors], attrs, out=[t.data for t in targets])
-    recording = active()
-    for t in targets:
+    for t in written:
         t.version[0] += 1
         if recording is not None:
             recording.written(t.version)
-    if recording is not None:
-        recording.used(op, tensors)
+    return results
 
 
 def _record(op, place, attrs, tensors, results, saved) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from xpnn import ops
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Spec
-from xpnn.core.random import ADVANCE, DEFAULT, state_of
-from xpnn.core.tape import update
+from xpnn.core.random import DEFAULT, state_of
 from xpnn.core.tensor import Tensor, tensor
 from xpnn.errors import ConfigError, ShapeError, unknown
 from xpnn.nn.module import Held, Module
@@ -90,11 +89,7 @@ class Dropout(Module):
         return {"stream": ("uint32", (4,))}
 
     def forward(self, x: Tensor) -> Any:
-        if not self.training or self.rate == 0:
-            return x
-        y = self.drop(x)
-        update(ADVANCE, self.stream)
-        return y
+        return self.drop(x) if self.training and self.rate else x
 
     def drop(self, x: Tensor) -> Tensor:
         return ops.dropout(x, self.stream, self.rate)

@@ -1,4 +1,4 @@
-"""Dropout: some elements become 0, chosen by the stream whose state comes in as an array."""
+"""Dropout: some elements become 0, chosen by a random stream, which is moved on to its next draw."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Case, Cost, Op, Outline, Spec, register
-from xpnn.core.random import MASK, STATE, bits
-from xpnn.core.tape import apply
+from xpnn.core.random import MASK, STATE, bits, next_draw
+from xpnn.core.tape import update
 from xpnn.core.tensor import Tensor
 from xpnn.errors import ConfigError, DTypeError
 
@@ -26,7 +26,7 @@ def _infer(x, state, rate):
         raise DTypeError(f"dropout: expected a stream state {STATE}; got {state}. Use xpnn.core.random.state_of(seed)")
     if not 0 <= rate < 1:
         raise ConfigError(f"dropout: expected a rate from 0 up to 1; got {rate}")
-    return Outline((x,), (Spec(x.shape, np.dtype(bool)),))
+    return Outline((x, state), (Spec(x.shape, np.dtype(bool)),))
 
 
 def _scaled(xp, x, kept, rate):
@@ -37,7 +37,7 @@ def _scaled(xp, x, kept, rate):
 def _forward(xp, x, state, rate):
     words = xp.reshape(bits(xp, state, prod(x.shape)), x.shape)
     kept = words >= threshold(rate)
-    return (_scaled(xp, x, kept, rate),), (kept,)
+    return (_scaled(xp, x, kept, rate), next_draw(xp, state)), (kept,)
 
 
 def _backward(xp, wanted, douts, kept, rate):
@@ -59,16 +59,18 @@ DROPOUT = register(
             Case((Arg((64, 128)), Arg((4,), "state")), {"rate": 0.5}),
         ),
         large=(Case((Arg((64, 9216)), Arg((4,), "state")), {"rate": 0.5}),),
+        updates=("", "state"),
     )
 )
 
 
-def dropout(x: Any, state: Any, rate: float) -> Tensor:
+def dropout(x: Any, state: Tensor, rate: float) -> Tensor:
     """x / (1 - rate) for each element with probability 1 - rate, else 0: the mean stays what it was.
 
     x: any shape, float32 or float64. state (4,) uint32 names the stream and the draw (`xpnn.core.random`): the same
-    state gives the same mask on every backend, in forward and backward. It is not moved on here; `nn.Dropout` does
-    that. rate: 0 <= rate < 1, the probability of a 0. NaN stays NaN. Srivastava, Hinton, Krizhevsky, Sutskever and
-    Salakhutdinov, JMLR 15 (2014), section 4, in the inverted form of section 10. Raises DTypeError, ConfigError.
+    state gives the same mask on every backend. It is moved on to the next draw, in place, so that the next call gives
+    another mask. rate: 0 <= rate < 1, the probability of a 0. NaN stays NaN. Srivastava, Hinton, Krizhevsky, Sutskever
+    and Salakhutdinov, JMLR 15 (2014), section 4, in the inverted form of section 10. Raises DTypeError, ConfigError.
     """
-    return apply(DROPOUT, x, state, rate=float(rate))
+    y: Tensor = update(DROPOUT, x, state, rate=float(rate))
+    return y

@@ -97,7 +97,7 @@ class CupyBackend(Backend):
     # Running ops ------------------------------------------------------------------------------------------
 
     def forward(
-        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array] | None = None, keep: bool = True
+        self, op: Op, inputs: Sequence[Array], attrs: Attrs, out: Sequence[Array | None] = (), keep: bool = True
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         with _On(self, op.name):
             return super().forward(op, inputs, attrs, out, keep)

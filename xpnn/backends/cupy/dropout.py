@@ -14,7 +14,7 @@ def _call(name, x, *args):
 
 
 def _forward(outs, saved, x, state, *, rate):
-    return _call("forward", x, state, threshold(rate), 1 / (1 - rate), outs[0], saved[0])
+    return _call("forward", x, state, threshold(rate), 1 / (1 - rate), outs[0], saved[0], outs[1])
 
 
 def _backward(dins, douts, kept, *, rate):

@@ -8,6 +8,7 @@ from xpnn.core.contract import Override
 from xpnn.core.op import Spec
 from xpnn.ops.dropout import threshold
 from xpnn_kernels.numba import dropout as kernels
+from xpnn_kernels.numba import philox
 from xpnn_kernels.numba import threads as pool
 
 SPLIT = 1 << 14
@@ -22,6 +23,7 @@ def _work(phase, x, state, *, rate):
 def _forward(outs, saved, x, state, *, rate, work):
     y, kept = outs[0].reshape(-1), saved[0].reshape(-1).view(np.uint8)
     kernels.forward(len(work[0]), x.reshape(-1), state, threshold(rate), 1.0 / (1.0 - rate), y, kept, *work)
+    philox.next_draw(state, outs[1])
 
 
 def _backward(dins, douts, kept, *, rate, work):
