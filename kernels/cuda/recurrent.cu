@@ -14,25 +14,22 @@
 #include "recurrent.cuh"
 #include "rnn.cuh"
 
-constexpr int TILE = 64;
-
 // lengths: null, or of any integer type; they go to `inside` within 0..steps. h0 is handed to the first step.
-template <typename F, typename L>
+template <typename F, int SIDE, typename L>
 __global__ void __launch_bounds__(256, 2)
     inputs(const Stored<F>* x, const Stored<F>* w, const Stored<F>* b, const Stored<F>* h0, const L* lengths,
            int* inside, unsigned* handed, Stored<F>* z, int N, int steps, int I, int H, int columns) {
-  __shared__ Stage<F, TILE> stage;
-  if (lengths && blockIdx.x == 0 && blockIdx.y == 0)
+  __shared__ Stage<F, SIDE> stage;
+  if (lengths && blockIdx.x == 0)
     for (int n = threadIdx.x; n < N; n += 256) {
       const long long length = lengths[n];
       inside[n] = int(length < 0 ? 0 : length < steps ? length : steps);
     }
-  const int block = blockIdx.x * gridDim.y + blockIdx.y;
   const Handed<F> first(handed, N, whole(H));
-  for (int n = block; Format<F>::TENSOR && n < N; n += gridDim.x * gridDim.y)
+  for (int n = blockIdx.x; Format<F>::TENSOR && n < N; n += gridDim.x)
     for (int j = threadIdx.x; j < whole(H); j += 256) first.put(0, n, j, j < H ? h0[(long long)n * H + j] : 0);
   const Operand<Plain<Stored<F>>> left{{x}, I, 1, N * steps}, right{{w}, 1, columns, columns};
-  tile_of_product<F, TILE>(stage, block, left, right, {I}, [=](int, int row, int column, Stored<F> sum) {
+  tile_of_product<F, SIDE>(stage, blockIdx.x, left, right, {I}, [=](int, int row, int column, Stored<F> sum) {
     z[(long long)row * columns + column] = sum + b[column];
   });
 }
@@ -68,13 +65,12 @@ __global__ void __launch_bounds__(256, 2)
   take(one, s);
 }
 
-template <typename F>
+template <typename F, int SIDE>
 __global__ void __launch_bounds__(256, 2)
     inputs_back(const Stored<F>* dz, const Stored<F>* w, Stored<F>* dx, int rows, int I, int columns) {
-  __shared__ Stage<F, TILE> stage;
+  __shared__ Stage<F, SIDE> stage;
   const Operand<Plain<Stored<F>>> left{{dz}, columns, 1, rows}, right{{w}, columns, 1, I};
-  const int block = blockIdx.x * gridDim.y + blockIdx.y;
-  tile_of_product<F, TILE>(stage, block, left, right, {columns}, [=](int, int row, int i, Stored<F> sum) {
+  tile_of_product<F, SIDE>(stage, blockIdx.x, left, right, {columns}, [=](int, int row, int i, Stored<F> sum) {
     dx[(long long)row * I + i] = sum;
   });
 }
@@ -128,13 +124,13 @@ struct Before {
 
 // The first x_blocks make dw and db, the others du and, of the GRU, dbn; `count` blocks share all steps. parts: null
 // where it is one.
-template <typename F>
+template <typename F, int SIDE>
 __global__ void __launch_bounds__(256, 2)
     weights(const Stored<F>* x, const Stored<F>* y, const Stored<F>* h0, const int* lengths, const Stored<F>* dz,
             const Stored<F>* dp, Stored<F>* parts, int count, Stored<F>* dw, Stored<F>* db, Stored<F>* du,
             Stored<F>* dbn, int N, int steps, int I, int H, int columns, int x_blocks, int height, int reverse) {
   using T = Stored<F>;
-  __shared__ Stage<F, TILE> stage;
+  __shared__ Stage<F, SIDE> stage;
   const Gradients<T> to{dw, db, du, dbn, I, H, columns};
   const auto put = [=](int part, int row, int column, T sum) {
     if (parts) parts[((long long)part * height + row) * columns + column] = sum;
@@ -145,11 +141,11 @@ __global__ void __launch_bounds__(256, 2)
   if (blockIdx.x < x_blocks) {
     const Operand<Input<T>> left{{x, lengths, by_steps, I}, 1, APART, I, true};
     const Operand<Plain<T>> right{{dz}, 1, columns, columns};
-    tile_of_product<F, TILE>(stage, blockIdx.x, left, right, depth, put);
+    tile_of_product<F, SIDE>(stage, blockIdx.x, left, right, depth, put);
   } else {
     const Operand<Before<T>> left{{y, h0, lengths, by_steps, H, steps, reverse}, 1, APART, H, height > I + 1 + H};
     const Operand<Plain<T>> right{{dp}, 1, columns, columns};
-    tile_of_product<F, TILE>(stage, blockIdx.x - x_blocks, left, right, depth, [=](int part, int j, int column, T sum) {
+    tile_of_product<F, SIDE>(stage, blockIdx.x - x_blocks, left, right, depth, [=](int part, int j, int column, T sum) {
       put(part, I + 1 + j, column, sum);
     });
   }

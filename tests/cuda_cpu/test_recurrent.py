@@ -10,7 +10,7 @@ import pytest
 
 from cuda_cpu import build, conformance, standin
 from cuda_cpu.launch import LaunchError
-from xpnn.backends.cupy import CupyBackend, module, namespace, recurrent
+from xpnn.backends.cupy import CupyBackend, gemm, module, namespace, recurrent
 from xpnn.check import ConformanceError
 from xpnn.check_cases import Sample, kept
 from xpnn.core.op import REGISTRY
@@ -46,25 +46,43 @@ def sample_of(op, form, sizes):
     return Sample(REGISTRY[op], case, np.dtype(form))
 
 
+def agree(sample, results):
+    """With the oracle."""
+    wanted = [*zip(sample.outs, sample.outline.outs, strict=True)]
+    wanted += [(sample.grads[i], sample.specs[i]) for i in sample.variables]
+    for i, (result, (want, spec)) in enumerate(zip(results, wanted, strict=True)):
+        sample.compare(f"array {i}", result, want, spec)
+
+
 @pytest.mark.parametrize("form", ["float32", "float64", *ROUNDOFF])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("op", OPS)
 def test_sizes(op, sizes, form, monkeypatch):
     """The oracle's numbers, and the same bits whatever the GPU has room for."""
-    sample = sample_of(op, form, sizes)
-    wanted = [*zip(sample.outs, sample.outline.outs, strict=True)]
-    wanted += [(sample.grads[i], sample.specs[i]) for i in sample.variables]
-    first = None
+    sample, first = sample_of(op, form, sizes), None
     with standin.installed(standin.load()) as fake:
         for grid, count in GRIDS.items():
             monkeypatch.setattr(recurrent, "limits", lambda count=count: (count, 227 << 10))
             results = run(sample, CupyBackend(fake, namespace(fake), 1))
             if first is None:
                 first = results
-                for i, (result, (want, spec)) in enumerate(zip(results, wanted, strict=True)):
-                    sample.compare(f"{op}, {grid}, {i}", result, want, spec)
+                agree(sample, results)
             for i, (result, same) in enumerate(zip(results, first, strict=True)):
                 assert result.tobytes() == same.tobytes(), f"{grid}: array {i}"
+
+
+@pytest.mark.parametrize("form", ["float32", "float64", *ROUNDOFF])
+@pytest.mark.parametrize("op", ["lstm", "gru"])
+def test_large_tiles(op, form, monkeypatch):
+    """Of the products over all steps, as where there are many."""
+    monkeypatch.setattr(gemm, "ENOUGH", 1)
+    sample = sample_of(op, form, {"N": 5, "T": 14, "I": 67, "H": 70, "lengths": True})
+    with standin.installed(standin.load()) as fake:
+        agree(sample, run(sample, CupyBackend(fake, namespace(fake), 1)))
+        names = [launch[0] for made in fake.cuda.RawModule.made for launch in made.launches]
+    sides = {name.partition("<")[0]: name.rstrip(">").split(", ")[1] for name in names if ", " in name}
+    side = "64" if form == "float64" else "128"
+    assert {sides[name] for name in ("inputs", "inputs_back", "weights")} == {side}
 
 
 def test_launches(monkeypatch):

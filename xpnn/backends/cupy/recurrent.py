@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.backends.cupy import gemm
 from xpnn.backends.cupy.formats import FORMATS, ROUNDED, format_of
 from xpnn.backends.cupy.module import INTEGER, INTEGER_DTYPES, REAL, Source, blocks, limits
 from xpnn.core.contract import floating
@@ -18,14 +19,15 @@ from xpnn.core.op import Array, Spec
 
 CELLS = ("Lstm", "Gru", "Rnn<TANH>", "Rnn<RELU>")
 STEPS: dict[str, Any] = dict.fromkeys(("forward", "backward"), (FORMATS, CELLS))
+TILES = tuple(f"{form}, {side}" for form in FORMATS for side in (64, 128) if side in gemm.TILES[form])
 SOURCE = Source(
     "recurrent",
-    {**STEPS, "inputs": (FORMATS, INTEGER), "inputs_back": (FORMATS,), "weights": (FORMATS,), "add": (REAL,)},
+    {**STEPS, "inputs": (TILES, INTEGER), "inputs_back": (TILES,), "weights": (TILES,), "add": (REAL,)},
 )
 GRID = Source("recurrent_grid", STEPS, cooperative=True)
 SIZES = {"float": 4, "double": 8, "Tf32": 4, "Bf16": 2, "Fp16": 2}
 """Bytes of a number in shared memory."""
-ROWS, TILE = 16, 64
+ROWS = 16
 STAGED = 32 << 10
 """Bytes of shared memory beside the weights, as in recurrent_grid.cu."""
 AT_A_TIME = 256
@@ -71,18 +73,19 @@ def inside_spec(x, more):
 def forward(layer: Layer, x, w, b, bias, h, c, more) -> list[Callable[[], None]]:
     """The launches, not yet made. bias (H,): of the candidate by h, or None; more: the lengths, if any."""
     N, T, I, H = sizes(x, layer.u)
-    columns, lengths = layer.u.shape[1], more[0] if more else None
-    kernel = SOURCE.kernel("inputs", format_of(x.dtype, layer.precision), "int" if lengths is None else lengths.dtype)
+    columns, lengths, form = layer.u.shape[1], more[0] if more else None, format_of(x.dtype, layer.precision)
+    side = _side(x.dtype, (N * T, columns))
+    kernel = SOURCE.kernel("inputs", f"{form}, {side}", "int" if lengths is None else lengths.dtype)
     args = (x, w, b, layer.h0, lengths, layer.inside, layer.handed, layer.gates, N, T, I, H, columns)
     states = (layer.gates, layer.u, bias, layer.h0, layer.c0, layer.inside, layer.y, h, c, layer.saved, layer.handed)
-    inputs = kernel.call((_tiles(N * T), _tiles(columns)), (256,), args)
+    inputs = kernel.call((gemm.tiles(N * T, columns, side),), (256,), args)
     return [inputs, *_steps("forward", layer, (*states, N, T, H, layer.reverse), range(T))]
 
 
 def backward(layer: Layer, x, w, douts, dins, work) -> list[Callable[[], None]]:
     """dins: of x, w, u, b, bias, h0, c0; work: dz, dp (the same, or of the sums by h), carry or None, parts or None."""
     N, T, I, H = sizes(x, layer.u)
-    columns, reverse = layer.u.shape[1], layer.reverse
+    columns, reverse, form = layer.u.shape[1], layer.reverse, format_of(x.dtype, layer.precision)
     dy, dh, dc = douts
     dx, dw, du, db, dbias, dh0, dc0 = dins
     dz, dp, carry, parts = work
@@ -91,13 +94,14 @@ def backward(layer: Layer, x, w, douts, dins, work) -> list[Callable[[], None]]:
     args = (*given, dz, dp, carry, dh0, dc0, layer.handed, N, T, H, reverse)
     calls = _steps("backward", layer, args, range(T - 1, last - 1, -1))
     if dx is not None:
-        kernel = SOURCE.kernel("inputs_back", format_of(x.dtype, layer.precision))
-        calls.append(kernel.call((_tiles(N * T), _tiles(I)), (256,), (dz, w, dx, N * T, I, columns)))
+        side = _side(x.dtype, (N * T, I))
+        kernel, grid = SOURCE.kernel("inputs_back", f"{form}, {side}"), (gemm.tiles(N * T, I, side),)
+        calls.append(kernel.call(grid, (256,), (dz, w, dx, N * T, I, columns)))
     wanted = dw, db, du, dbias
     if any([d is not None for d in wanted]):
-        count, x_tiles, h_tiles, height = _parts(x, layer.u, dp is not dz)
+        side, count, x_tiles, h_tiles, height = _parts(x, layer.u, dp is not dz)
         read, shape = (x, layer.y, layer.h0, layer.inside, dz, dp), (N, T, I, H, columns, x_tiles * count, height)
-        kernel = SOURCE.kernel("weights", format_of(x.dtype, layer.precision))
+        kernel = SOURCE.kernel("weights", f"{form}, {side}")
         calls.append(
             kernel.call(((x_tiles + h_tiles) * count,), (256,), (*read, parts, count, *wanted, *shape, reverse))
         )
@@ -109,7 +113,7 @@ def backward(layer: Layer, x, w, douts, dins, work) -> list[Callable[[], None]]:
 
 def parts_spec(x, u, apart):
     """Room for the sums of each part of the steps, if there is more than one. apart: dp is not dz."""
-    count, *_, height = _parts(x, u, apart)
+    _, count, *_, height = _parts(x, u, apart)
     return Spec((count if count > 1 else 0, height, u.shape[1]), x.dtype)
 
 
@@ -127,8 +131,13 @@ def some(array: Array) -> Array | None:
     return array if array.size else None
 
 
-def _tiles(n, each=TILE):
+def _tiles(n, each=ROWS):
     return -(-n // each)
+
+
+def _side(dtype, *products):
+    """Of the tiles of products over all steps, of so many rows and columns, in one launch."""
+    return max(64, gemm.choose(dtype, [(*shape, 1) for shape in products]))
 
 
 def _whole(n, each=ROWS):
@@ -142,17 +151,19 @@ def _depth(form, gates, H):
 
 
 def _parts(x, u, apart):
-    """(parts of all steps, tiles of [x, 1]^T dz, and of [h, 1]^T dp, rows of both): the gradients of the weights."""
+    """(side of the tiles, parts of all steps, tiles of [x, 1]^T dz, and of [h, 1]^T dp, rows of both): the gradients of
+    the weights."""
     N, T, I, H = sizes(x, u)
-    across = _tiles(u.shape[1])
-    x_tiles, h_tiles = across * _tiles(I + 1), across * _tiles(H + apart)
+    by_x, by_h = (I + 1, u.shape[1]), (H + apart, u.shape[1])
+    side = _side(x.dtype, by_x, by_h)
+    x_tiles, h_tiles = gemm.tiles(*by_x, side), gemm.tiles(*by_h, side)
     count = min(max(1, AT_A_TIME // (x_tiles + h_tiles)), _tiles(N * T, 256))
-    return count, x_tiles, h_tiles, I + 1 + H + apart
+    return side, count, x_tiles, h_tiles, I + 1 + H + apart
 
 
 def resident(name, form, gates, H, N):
     """(grid, bytes of shared memory) of one launch for all steps, or None where the GPU has not that much."""
-    units, rows, (multiprocessors, most) = _tiles(H, ROWS), _tiles(N, ROWS), limits()
+    units, rows, (multiprocessors, most) = _tiles(H), _tiles(N), limits()
     summed, columns = (1, gates) if name == "forward" else (gates, 1)
     shared = STAGED + _depth(form, summed, H) * columns * ROWS * SIZES[form]
     if units > multiprocessors or shared > most:
@@ -168,5 +179,5 @@ def _steps(name, layer, args, order):
     if found is not None:
         grid, shared = found
         return [GRID.kernel(name, form, layer.cell).call(grid, (256,), args, shared)]
-    kernel, grid = SOURCE.kernel(name, form, layer.cell), (_tiles(H, ROWS), min(_tiles(N, ROWS), 1 << 15))
+    kernel, grid = SOURCE.kernel(name, form, layer.cell), (_tiles(H), min(_tiles(N), 1 << 15))
     return [kernel.call(grid, (256,), (*args, s)) for s in order]
