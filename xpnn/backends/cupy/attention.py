@@ -11,7 +11,6 @@ from xpnn.core.op import Spec
 
 SOURCE = Source(
     "attention",
-    # inner multiplies nothing: by format, so that it is compiled with the others and not with all those of float
     {"forward": (FORMATS, INTEGER), "inner": (FORMATS,), "backward": (FORMATS, ("DQ", "DK", "DV"))},
 )
 FEATURES = 64
