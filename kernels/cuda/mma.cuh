@@ -32,14 +32,17 @@ struct Tf32 {
     if ((bits & 0x7F800000) == 0x7F800000) return bits & 0x7FFFFF ? bits | 0x400000 : bits;  // of a NaN something stays
     return (bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu;
   }
+  __device__ static float number(unsigned bits) { return __int_as_float(bits); }
   __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_tf32(c, a, b); }
 };
 struct Bf16 {
   __device__ static unsigned short round(float x) { return bf16_bits(x); }
+  __device__ static float number(unsigned bits) { return __int_as_float(bits << 16); }
   __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_bf16(c, a, b); }
 };
 struct Fp16 {
   __device__ static unsigned short round(float x) { return fp16_bits(x); }
+  __device__ static float number(unsigned short bits) { return fp16_number(bits); }
   __device__ static void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_fp16(c, a, b); }
 };
 
@@ -81,12 +84,13 @@ constexpr int warps_down(int team, int M, int N) {
 constexpr int teams(int M, int N) { return M * N <= 1024 ? 4 : 1; }  // small tiles have work for two warps
 
 // The sums of M x N by 8 warps. Where they form several teams, each has a slice of k and sums of its own.
-template <typename F, int M, int N, int DEPTH, int TEAMS = teams(M, N)>
+template <typename F, int M, int N, int DEPTH, int TEAMS = teams(M, N), int DOWN = warps_down(8 / TEAMS, M, N)>
 struct Warps {
-  static constexpr int SLICES = TEAMS, TEAM = 8 / TEAMS;
-  static constexpr int DOWN = warps_down(TEAM, M, N), ACROSS = TEAM / DOWN;
+  static constexpr int SLICES = TEAMS, TEAM = 8 / TEAMS, ACROSS = TEAM / DOWN, MORE = Format<F>::MORE;
   static constexpr int TALL = M / DOWN / 16, WIDE = N / ACROSS / 8;
+  static constexpr int WORDS = Plane<F, DEPTH, N>::WORDS / TEAMS;
   static_assert(TALL * DOWN * 16 == M && WIDE * ACROSS * 8 == N, "sizes that do not fit");
+  static_assert(WORDS % 8 == 0, "not a whole number of instructions");
   float sums[TALL][WIDE][4] = {};
 
   __device__ static int slice() { return threadIdx.x / 32 / TEAM; }
@@ -95,11 +99,19 @@ struct Warps {
 
   __device__ void add(const Plane<F, DEPTH, M>& left, const Plane<F, DEPTH, N>& right) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    constexpr int WORDS = Plane<F, DEPTH, M>::WORDS / SLICES, MORE = Format<F>::MORE;
-    static_assert(WORDS % 8 == 0, "not a whole number of instructions");
+    add(right, [&](int i, int word, unsigned (&a)[4]) {
+      const unsigned (*at)[M + MORE] = left.at + slice() * WORDS + word + t;
+      const int m = row() + 16 * i + g;
+      a[0] = at[0][m], a[1] = at[0][m + 8], a[2] = at[4][m], a[3] = at[4][m + 8];
+    });
+  }
+
+  // rows(i, word, a): the fragment of A for the i-th 16 rows and 8 words from there on.
+  template <typename Rows>
+  __device__ void add(const Plane<F, DEPTH, N>& right, Rows rows) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
     for (int word = 0; word < WORDS; word += 8) {
-      const unsigned (*a)[M + MORE] = left.at + slice() * WORDS + word + t;
       const unsigned (*b)[N + MORE] = right.at + slice() * WORDS + word + t;
       unsigned columns[WIDE][2];
 #pragma unroll
@@ -107,10 +119,10 @@ struct Warps {
         columns[j][0] = b[0][column() + 8 * j + g], columns[j][1] = b[4][column() + 8 * j + g];
 #pragma unroll
       for (int i = 0; i < TALL; ++i) {
-        const int m = row() + 16 * i + g;
-        const unsigned rows[4] = {a[0][m], a[0][m + 8], a[4][m], a[4][m + 8]};
+        unsigned a[4];
+        rows(i, word, a);
 #pragma unroll
-        for (int j = 0; j < WIDE; ++j) F::multiply(sums[i][j], rows, columns[j]);
+        for (int j = 0; j < WIDE; ++j) F::multiply(sums[i][j], a, columns[j]);
       }
     }
   }

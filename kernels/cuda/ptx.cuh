@@ -1,4 +1,5 @@
-// Instructions that have no name in CUDA C++: products of a warp on tensor cores, conversions to 16 bits, prefetches.
+// Instructions that have no name in CUDA C++: products of a warp on tensor cores, conversions to 16 bits and back,
+// prefetches.
 //
 // Included as <ptx.cuh>: on a CPU, tests put a twin in its place. Layouts of the fragments: PTX ISA, section on mma.
 #pragma once
@@ -16,6 +17,12 @@ __device__ inline unsigned short fp16_bits(float x) {
   unsigned short bits;
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
   return bits;
+}
+
+__device__ inline float fp16_number(unsigned short bits) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+  return x;
 }
 
 __device__ inline void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {

@@ -20,10 +20,11 @@ __device__ bool aligned(const T* p) { return reinterpret_cast<size_t>(p) % align
 // Fetches LENGTH x DEPTH numbers as packs of four neighbours, along the depth or along the length. Along the depth,
 // neighbouring threads take what memory gives at once, 32 bytes; along the length, a thread takes what makes a word in
 // shared memory. It has one place of the length in all packs: a source can know it beforehand.
-template <typename F, int LENGTH, int DEPTH>
+template <typename F, int LENGTH, int DEPTH, bool ALONG = false>
 struct Loader {
   static constexpr int BESIDE = 32 / sizeof(Pack<Stored<F>>), WORD = Format<F>::IN_WORD;
-  static constexpr int PACKS = LENGTH * DEPTH / 4, WHOLE = PACKS / THREADS, EACH = WHOLE > WORD ? WHOLE : WORD;
+  static constexpr int PACKS = LENGTH * DEPTH / 4, WHOLE = PACKS / THREADS, LEAST = ALONG ? 1 : WORD;
+  static constexpr int EACH = WHOLE > LEAST ? WHOLE : LEAST;
   static_assert(THREADS % (BESIDE * LENGTH) == 0 && DEPTH % (BESIDE * 4) == 0, "a thread would change its place");
   const bool along;
   Pack<Stored<F>> held[EACH];
@@ -71,16 +72,21 @@ struct Room {
 };
 
 // Adds the products from begin to end to a tile, by sources that give packs, `along` the depth or not: zeros beyond the
-// end.
-template <typename Tile, typename F, int M, int N, int DEPTH, typename A, typename B>
+// end. ALONG: they are known to be, both. SPARE registers: nothing is fetched ahead, to wait in them while others are
+// multiplied.
+template <bool ALONG = false, bool SPARE = false, typename Tile, typename F, int M, int N, int DEPTH, typename A,
+          typename B>
 __device__ void multiply(Tile& tile, Room<F, M, N, DEPTH>& room, const A& a, const B& b, int begin, int end) {
-  Loader<F, M, DEPTH> of_a(a.along);
-  Loader<F, N, DEPTH> of_b(b.along);
+  Loader<F, M, DEPTH, ALONG> of_a(a.along);
+  Loader<F, N, DEPTH, ALONG> of_b(b.along);
   int now = 0;
   for (int k = begin; k - DEPTH < end; k += DEPTH, now ^= 1) {
-    if (k < end) of_a.fetch(a, k), of_b.fetch(b, k);
+    if (!SPARE && k < end) of_a.fetch(a, k), of_b.fetch(b, k);
     if (k > begin) tile.add(room.left[now ^ 1], room.right[now ^ 1]);
-    if (k < end) of_a.store(room.left[now]), of_b.store(room.right[now]);
+    if (SPARE && k < end) of_a.fetch(a, k);
+    if (k < end) of_a.store(room.left[now]);
+    if (SPARE && k < end) of_b.fetch(b, k);
+    if (k < end) of_b.store(room.right[now]);
     __syncthreads();
   }
 }

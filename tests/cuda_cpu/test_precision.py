@@ -196,7 +196,7 @@ def test_float64_and_cpus_compute_as_ever(cupy, place, precision):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("{a[0][m], a[0][m + 8], a[4][m], a[4][m + 8]}", "{a[0][m], a[4][m], a[0][m + 8], a[4][m + 8]}"),
+        ("a[1] = at[0][m + 8], a[2] = at[4][m]", "a[1] = at[4][m], a[2] = at[0][m + 8]"),
         ("columns[j][1] = b[4]", "columns[j][1] = b[0]"),
         ("+ column() + 2 * t", "+ column() + t"),
         ("* N + column()", "* N + 0 * column()"),

@@ -34,10 +34,10 @@ class precision:
     "exact"  direct kernels only: sums of products, as the formula says
     "tf32", "bf16", "fp16"  as "fast", and products of float32 arrays may be made by tensor cores, with operands rounded
              to 11, 8 or 11 significant bits and sums in float32: those of dense layers, `matmul`, convolutions and
-             transposed ones, and of RNN, LSTM and GRU, forward and backward, where every step multiplies a rounded
-             state, or gradient, of the one before. Those of attention stay as under "fast". Kernels of this library
-             round to nearest even; cuBLASLt, which makes large products, does not say how it rounds. Arrays stay
-             float32, states of recurrent layers too, and so does all that is no product (of the gradient of a bias
+             transposed ones, attention (not softmax), and of RNN, LSTM and GRU, forward and backward, where every
+             step multiplies a rounded state, or gradient, of the one before. Kernels of this library round to
+             nearest even; cuBLASLt, which makes large products, does not say how it rounds. Arrays stay float32,
+             states of recurrent layers too, and so does all that is no product (of the gradient of a bias
              kernels may make one, with ones). GPUs have fp16 from compute capability 7.5 on, the others from 8.0;
              elsewhere, on a CPU and of float64, the arithmetic is that of "fast". What is beyond 65504 overflows in
              fp16: an operand becomes infinite, and its product with 0 NaN; tf32 and bf16 have the range of float32.

@@ -7,6 +7,7 @@ from typing import Any
 
 from xpnn.core.arithmetic import need_floating
 from xpnn.core.op import Arg, Array, Case, Cost, Namespace, Op, Outline, Spec, register
+from xpnn.core.precision import rounded
 from xpnn.core.tape import apply
 from xpnn.core.tensor import Tensor, as_tensor, tensor
 from xpnn.errors import ConfigError, DTypeError, ShapeError
@@ -115,6 +116,7 @@ ATTENTION = register(
         forward=_forward,
         backward=_backward,
         keeps=("q", "k", "v", "lengths", "out"),
+        products=True,
         cost=_cost,
         cases=(
             _case(2, 5, 5, 6, 6, 2, False),
@@ -125,6 +127,11 @@ ATTENTION = register(
             _case(4, 5, 4, 4, 2, 2, True, lengths=True),
             _case(2, 70, 70, 34, 34, 2, True),  # several blocks of queries, and threads
             _case(2, 67, 300, 40, 8, 2, False, lengths=True),
+            *rounded(
+                _case(2, 5, 5, 6, 6, 3, True),
+                _case(2, 140, 140, 34, 34, 2, True),
+                _case(2, 67, 300, 40, 8, 2, False, lengths=True),
+            ),
         ),
         large=(_case(16, 256, 256, 256, 256, 8, True),),
     )
@@ -144,9 +151,11 @@ def attention(
     There is no mask (T, S) beside these: moving and keeping such a matrix is what a fused op spares. A query that sees
     nothing gives 0, and what is not seen has a gradient of 0 and no say. Padding has none even where it is NaN; a NaN
     or infinity that `causal` hides has none in the reference, but in kernels it may make NaN of earlier queries of the
-    same block of up to 64, and of gradients there (0 NaN is NaN). Backward, with dp = dy v^T and
+    same block of up to 128, and of gradients there (0 NaN is NaN). Backward, with dp = dy v^T and
     ds = scale p (dp - sum over s of p dp):
         dq = ds k      dk = ds^T q      dv = p^T dy
+    Where `xpnn.precision` lets operands be rounded, they are q, k, v, dy, and p and ds / scale as those of a product;
+    what of these is below 3e-8 is 0 in fp16.
     Vaswani et al., NIPS 2017, equation 1; what kernels keep is the logarithm of the sums instead of p: Dao et al.,
     NeurIPS 2022, section 3.1. Raises ShapeError, DTypeError, ConfigError.
     """

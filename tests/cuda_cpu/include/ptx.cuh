@@ -16,13 +16,16 @@ unsigned short fp16_bits(float x) {
   return x != x ? 0x7FFF : bits;
 }
 
-float tf32_number(unsigned word, int) { return __int_as_float(int(word & ~0x1FFFu)); }
-float bf16_number(unsigned word, int i) { return __int_as_float(int((i ? word >> 16 : word & 0xFFFF) << 16)); }
-float fp16_number(unsigned word, int i) {
-  const unsigned short bits = static_cast<unsigned short>(i ? word >> 16 : word);
+float fp16_number(unsigned short bits) {
   _Float16 x;
   memcpy(&x, &bits, 2);
   return x;
+}
+
+float tf32_of_word(unsigned word, int) { return __int_as_float(int(word & ~0x1FFFu)); }
+float bf16_of_word(unsigned word, int i) { return __int_as_float(int((i ? word >> 16 : word & 0xFFFF) << 16)); }
+float fp16_of_word(unsigned word, int i) {
+  return fp16_number(static_cast<unsigned short>(i ? word >> 16 : word));
 }
 
 // What a lane brings: its registers, and how many numbers a word has.
@@ -60,11 +63,11 @@ void multiply(float* c, const unsigned* a, const unsigned* b, int pack, float (*
   cuda_cpu::together(multiply_fragments, &mine, line);
 }
 void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], CUDA_CPU_LINE) {
-  multiply(c, a, b, 1, tf32_number, line);
+  multiply(c, a, b, 1, tf32_of_word, line);
 }
 void mma_bf16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], CUDA_CPU_LINE) {
-  multiply(c, a, b, 2, bf16_number, line);
+  multiply(c, a, b, 2, bf16_of_word, line);
 }
 void mma_fp16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], CUDA_CPU_LINE) {
-  multiply(c, a, b, 2, fp16_number, line);
+  multiply(c, a, b, 2, fp16_of_word, line);
 }
