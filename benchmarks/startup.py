@@ -112,7 +112,7 @@ def process(library: Library, compiled: str = "") -> dict[str, float]:
 
 
 def installed_mb(distributions: Sequence[str]) -> float:
-    """Bytes of all files that pip put there, the requirements' included, in 10^6."""
+    """Bytes of all files that pip put there, the requirements' included, in 10^6; not what was compiled since."""
     todo, seen, files = [Requirement(name) for name in distributions], set(), set()
     while todo:
         wanted = todo.pop()
@@ -129,7 +129,7 @@ def installed_mb(distributions: Sequence[str]) -> float:
             needed = Requirement(line)
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
                 todo.append(needed)
-    return sum(file.stat().st_size for file in files if file.is_file() and file.suffix != ".pyc") / 1e6
+    return sum(file.stat().st_size for file in files if file.is_file() and "__pycache__" not in file.parts) / 1e6
 
 
 def our_files() -> set[Path]:
