@@ -27,6 +27,7 @@ from xpnn.train.history import History, columns_of, numbers
 from xpnn.train.meter import Meter
 from xpnn.train.progress import Progress
 from xpnn.train.step import recorded
+from xpnn.train.targets import need_targets
 
 
 class Trainer(Evaluator):
@@ -115,12 +116,15 @@ class Trainer(Evaluator):
                         as EarlyStopping, is not trained further
 
         Between epochs (`on_epoch_end`) the model may be moved with `model.to`. Raises ConfigError for settings out of
-        range, NumericError when the loss is not finite, CheckpointError when `resume` does not fit.
+        range, DataError for targets that the loss does not mean, NumericError when the loss is not finite,
+        CheckpointError when `resume` does not fit.
         """
         whole("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every)
         whole("fit", least=0, jitter=jitter)
         if validation is not None:
             need_dataset("fit: validation", validation)
+            need_targets(validation, self.loss)
+        need_targets(train, self.loss)
         need_all_bound(self.model, self.optimizer)
         self._captured = recorded(pauses=bool(overridden(self.callbacks, "on_loss")))
         batches = self._batches(train, batch_size, shuffle, jitter)
