@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import losses, nn
+from xpnn import losses, metrics, nn
 from xpnn.data import from_arrays
-from xpnn.errors import DataError, ShapeError
+from xpnn.errors import ConfigError, DataError, ShapeError
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("f4")
 ONE, THREE = np.linspace(0, 99, 12)[:, None], np.linspace(-3, 3, 36).reshape(12, 3)
@@ -36,6 +36,28 @@ def test_what_belongs_together_is_taken():
     assert np.isfinite(trainer(3).fit(from_arrays(X, SHARES), 1, progress=False)["loss"]).all()
     for loss in ("mean_squared_error", lambda y, t: (y - t).abs().mean()):
         assert np.isfinite(trainer(1, loss).fit(from_arrays(X, ONE), 1, progress=False)["loss"]).all()
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "confusion_matrix"])
+@pytest.mark.parametrize("loss", ["mean_squared_error", "half_sum_of_squares", "l1", losses.get("huber", delta=0.5)])
+def test_one_output_between_0_and_1_is_not_told_apart_at_0(loss, name):
+    yes = from_arrays(X, (X[:, :1] > 0).astype("f4"))
+    with pytest.raises(
+        ConfigError, match=rf"{name}: one output above 0 .* from 0 to 1\. Classes\? xpnn\.metrics\..*=0\.5\)"
+    ):
+        trainer(1, loss, metrics=[name]).fit(yes, 1, progress=False)
+
+
+def test_thresholds_that_fit():
+    yes, signs = (from_arrays(X, np.where(X[:, :1] > 0, 1.0, no)) for no in (0, -1))
+    squares = "mean_squared_error"
+    half = trainer(1, squares, metrics=[metrics.Accuracy(threshold=0.5)])
+    half.fit(yes, 300, progress=False)
+    assert half.evaluate(yes)["accuracy"] == ((half.predict(X) > 0.5) == yes.y).mean()
+    trainer(1, squares, metrics=["accuracy"]).fit(signs, 1, validation=signs[signs.y[:, 0] > 0], progress=False)
+    trainer(1, squares, metrics=["roc_auc"]).fit(yes, 1, progress=False)
+    trainer(1, "binary_cross_entropy", metrics=["accuracy"]).fit(yes, 1, progress=False)
+    trainer(3, squares, metrics=["accuracy"]).fit(from_arrays(X, SHARES), 1, progress=False)
 
 
 def test_whole_numbers_to_be_met_are_told_how():
