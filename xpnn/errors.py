@@ -55,6 +55,11 @@ SYNONYMS = {
     "swish": "silu",
     "linear": "Dense",
     "fullyconnected": "Dense",
+    "gpu": "cupy",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "xavier": "glorot_uniform",
+    "kaiming": "he_uniform",
 }
 """What other libraries call it, where no likeness of names leads to ours."""
 

@@ -233,5 +233,7 @@ def test_labels_that_are_none_and_too_few_samples_are_refused(fails):
     Path("last.csv").write_text("100000000,1,0\n70,2,1\n" * 9)
     line = fails("train", "last.csv")
     assert "last.csv: labels up to 100,000,000, and 14 samples to learn them from. Are they labels? In a CSV" in line
+    Path("same.csv").write_text("0,1,2\n0,2,1\n" * 9)
+    assert "same.csv: every label is 0; expected two classes at least" in fails("train", "same.csv")
     Path("one.csv").write_text("1,2,3\n")
     assert "split: one.csv has too few samples: 0.2 of 1 leave one side empty" in fails("train", "one.csv")

@@ -56,6 +56,11 @@ def test_unknown_names(name):
         backend.get(name)
 
 
+def test_gpu_is_no_typing_error_of_cpu():
+    with pytest.raises(BackendError, match=r"'gpu' is unknown; .* Did you mean 'cupy'\?$"):
+        backend.get("gpu")
+
+
 @pytest.mark.parametrize("name", ["numpy:1", "numba:2", "cuda:x", "cuda:-1", "auto:1", "cuda:1:2"])
 def test_numbers_are_for_cuda(name):
     with pytest.raises(BackendError, match="expected NAME or cuda:NUMBER"):

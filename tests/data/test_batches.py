@@ -9,7 +9,7 @@ import xpnn
 from xpnn.core import backend as backends
 from xpnn.core.random import Generator
 from xpnn.data import Batches, Dataset, from_arrays
-from xpnn.errors import AutogradError, ConfigError
+from xpnn.errors import AutogradError, BackendError, ConfigError
 
 HOSTS = ("numpy", "numba")
 
@@ -20,6 +20,17 @@ def numbered(n=10):
 
 def batches(n=10, size=4, backend="numpy", **settings):
     return Batches(numbered(n), size, backends.get(backend), **settings)
+
+
+def test_a_backend_by_its_name_and_what_is_no_data_set():
+    x, _ = next(Batches(numbered(), 4, "numba").epoch())
+    assert x.backend is backends.get("numba")
+    with pytest.raises(BackendError, match="backend 'nmpy' is unknown"):
+        Batches(numbered(), 4, "nmpy")
+    with pytest.raises(
+        ConfigError, match=r"Batches: expected a Dataset; got ndarray\. Make one: xpnn\.data\.from_arrays"
+    ):
+        Batches(np.ones((3, 2)), 4, "numpy")
 
 
 @pytest.mark.parametrize("backend", HOSTS)

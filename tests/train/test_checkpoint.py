@@ -26,6 +26,16 @@ def test_a_model_comes_back_with_its_layers(make, tmp_path):
     assert (again.eval()(x).numpy() == model.eval()(x).numpy()).all()
 
 
+def test_a_model_that_is_built_evaluates_and_one_that_is_given_stays_as_it_was(make, digits, tmp_path):
+    trainer = make()
+    trainer.fit(digits[0][:64], 1, progress=False)
+    xpnn.save(trainer.model, tmp_path / "m")
+    built, x = xpnn.load(tmp_path / "m"), digits[1].x[:5] / np.float32(16)
+    assert not any(module.training for _, module in built.named_modules())
+    assert (built(x).numpy() == trainer.model(x).numpy()).all()
+    assert xpnn.load(tmp_path / "m", into=make().model).training
+
+
 def test_float64_stays_float64(tmp_path):
     xpnn.save(nn.Dense(2, 3).astype("float64"), tmp_path / "m")
     assert xpnn.load(tmp_path / "m").w.dtype == np.float64

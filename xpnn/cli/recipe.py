@@ -104,6 +104,8 @@ def build(wishes: Wishes, usual: Defaults, train: Dataset, loss: str) -> tuple[S
     dropout = usual.dropout if wishes.dropout is None else wishes.dropout
     shape, output = train.x.shape[1:], "sigmoid" if loss in SQUASHED else None
     assert train.classes is not None
+    if train.classes == 1:  # the loss over one output is 0, whatever the network has learnt
+        raise DataError(f"{train.name}: every label is 0; expected two classes at least")
     if train.classes > len(train):
         raise DataError(
             f"{train.name}: labels up to {train.classes - 1:,}, and {len(train):,} samples to learn them from. "

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xpnn.core import backend as backends
 from xpnn.core.arithmetic import OPS as ARITHMETIC
 from xpnn.core.arithmetic import need_dtype
 from xpnn.core.contract import Backend
@@ -16,7 +17,7 @@ from xpnn.core.random import Generator, state_of
 from xpnn.core.shape import TAKE
 from xpnn.core.shift import SHIFT
 from xpnn.core.tensor import Tensor
-from xpnn.data.dataset import Dataset
+from xpnn.data.dataset import Dataset, need_dataset
 from xpnn.errors import ConfigError
 
 SHUFFLE = 0x5348_5546
@@ -37,7 +38,7 @@ class Batches:
 
     dataset     goes to the backend once, as it is (uint8 pixels stay uint8)
     batch_size  samples a batch; where the data set has streams, their number, whatever is asked for
-    backend     where the batches are gathered
+    backend     where the batches are gathered, or its name
     dtype       of x, and of float targets; x = stored * scale + shift. int64 ids stay as they are
     shuffle     another order every epoch, a function of (seed, epoch) alone: so a resumed epoch goes on in its order.
                 Streams are never shuffled
@@ -54,12 +55,14 @@ class Batches:
         self,
         dataset: Dataset,
         batch_size: int,
-        backend: Backend,
+        backend: Backend | str,
         dtype: np.dtype | str = "float32",
         shuffle: bool = False,
         seed: int = 0,
         jitter: int = 0,
     ) -> None:
+        need_dataset("Batches", dataset)
+        backend = backends.get(backend)
         images = dataset.x.ndim == 4 and dataset.x.dtype.kind != "i" and not dataset.streams
         if jitter and not (images and 0 < jitter < min(dataset.x.shape[1:3])):
             raise ConfigError(

@@ -212,3 +212,10 @@ class Dataset:
     def flat(self) -> Dataset:
         """The same samples with x as (N, I): every image one row."""
         return replace(self, x=self.x.reshape(len(self), -1))
+
+
+def need_dataset(owner: str, data: Any) -> None:
+    if not isinstance(data, Dataset):
+        raise ConfigError(
+            f"{owner}: expected a Dataset; got {type(data).__name__}. Make one: xpnn.data.from_arrays(x, y)"
+        )

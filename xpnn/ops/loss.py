@@ -87,7 +87,8 @@ def loss_scale(name: str, y: Spec, reduction: str) -> float:
 def _fit(y: Spec, target: Spec) -> str:
     """What to do about shapes that differ, in a few words."""
     if target.size == y.size:
-        return f"Use target.reshape{y.shape}"
+        of_labels = "; of a Dataset y.astype('float32')[:, None]" if y.shape == (*target.shape, 1) else ""
+        return f"Use target.reshape{y.shape}{of_labels}"
     if target.shape == y.shape[:-1]:
         return "Labels? Make them one-hot first"
     return "Give every output its target"

@@ -141,6 +141,9 @@ def read(path: AnyPath) -> Contents:
 def load(path: AnyPath, into: nn.Module | None = None) -> nn.Module:
     """The model of a checkpoint, on the backend in use; or its weights in a model of your own (`into`), where it lives.
 
+    A model that is built here evaluates, as `fit` leaves one: no dropout, running statistics. `fit` trains it further
+    as it is, a loop of your own after `model.train()`.
+
     What is checked, in this order: the file is safetensors and holds all the bytes that it announces; its header is
     JSON of this format, with finite numbers; header and arrays match their SHA-256, so a flipped bit anywhere is
     noticed (not a forgery: the sum is no signature); the layers are known and their parameters and buffers, worked out
@@ -157,7 +160,7 @@ def restore(path: AnyPath, contents: Contents, into: nn.Module | None = None) ->
     if into is None and contents.description is None:
         raise CheckpointError(f"{path}: holds a model of its author's own; build it and use load(path, into=model)")
     try:
-        model = _build(contents) if into is None else into
+        model = _build(contents).eval() if into is None else into
         model.load_state(contents.model)
         model.input_format = contents.input
     except (ConfigError, ShapeError) as error:

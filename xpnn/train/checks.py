@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from xpnn.data.dataset import Dataset
+from xpnn.data.dataset import need_dataset
 from xpnn.errors import ConfigError
 from xpnn.nn import Module
 from xpnn.optim import Optimizer
@@ -39,13 +39,6 @@ def _shown(value: Any) -> str:
     """The value where it is short, the kind of thing that it is otherwise: an array fills lines."""
     text = repr(value)
     return text if len(text) <= 40 and "\n" not in text else type(value).__name__
-
-
-def need_dataset(owner: str, data: Any) -> None:
-    if not isinstance(data, Dataset):
-        raise ConfigError(
-            f"{owner}: expected a Dataset; got {type(data).__name__}. Make one: xpnn.data.from_arrays(x, y)"
-        )
 
 
 def takes_dataset(method: Callable[P, R]) -> Callable[P, R]:

@@ -17,6 +17,7 @@ from xpnn.metrics import Metric
 from xpnn.nn import Embedding, Module
 from xpnn.train.checks import takes_dataset, whole
 from xpnn.train.meter import Meter
+from xpnn.train.targets import need_targets
 
 
 class Evaluator:
@@ -37,8 +38,10 @@ class Evaluator:
 
         Metrics that are arrays, such as the confusion matrix, are here too; a history has the numbers only. On a device
         the set is kept for the next time: one whose arrays are changed in place must be given as a new Dataset there.
+        DataError for targets that the loss does not mean.
         """
         whole("evaluate", batch_size=batch_size)
+        need_targets(data, self.loss)
         meter = Meter(self.metrics)
         with self._evaluating():
             for x, y in self._evaluation_batches(data, batch_size).epoch():

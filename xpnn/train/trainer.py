@@ -10,7 +10,7 @@ from xpnn import losses, optim
 from xpnn.core.plan import copied
 from xpnn.core.tensor import Tensor
 from xpnn.data.batches import Batches
-from xpnn.data.dataset import Dataset
+from xpnn.data.dataset import Dataset, need_dataset
 from xpnn.data.files import AnyPath
 from xpnn.errors import BackendError
 from xpnn.metrics import Metric
@@ -20,13 +20,14 @@ from xpnn.nn.recurrent import begin_anew
 from xpnn.optim import Optimizer
 from xpnn.train import resume as resuming
 from xpnn.train.callback import Callback, Row, overridden
-from xpnn.train.checks import need_all_bound, need_callbacks, need_dataset, need_module, several, takes_dataset, whole
+from xpnn.train.checks import need_all_bound, need_callbacks, need_module, several, takes_dataset, whole
 from xpnn.train.evaluator import Evaluator
 from xpnn.train.guard import FiniteGuard
 from xpnn.train.history import History, columns_of, numbers
 from xpnn.train.meter import Meter
 from xpnn.train.progress import Progress
 from xpnn.train.step import recorded
+from xpnn.train.targets import need_targets
 
 
 class Trainer(Evaluator):
@@ -115,12 +116,15 @@ class Trainer(Evaluator):
                         as EarlyStopping, is not trained further
 
         Between epochs (`on_epoch_end`) the model may be moved with `model.to`. Raises ConfigError for settings out of
-        range, NumericError when the loss is not finite, CheckpointError when `resume` does not fit.
+        range, DataError for targets that the loss does not mean, NumericError when the loss is not finite,
+        CheckpointError when `resume` does not fit.
         """
         whole("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every)
         whole("fit", least=0, jitter=jitter)
         if validation is not None:
             need_dataset("fit: validation", validation)
+            need_targets(validation, self.loss)
+        need_targets(train, self.loss, self.metrics)
         need_all_bound(self.model, self.optimizer)
         self._captured = recorded(pauses=bool(overridden(self.callbacks, "on_loss")))
         batches = self._batches(train, batch_size, shuffle, jitter)

@@ -1,0 +1,47 @@
+"""Errors for targets that a loss or a metric would take and make plausible numbers of nothing from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from xpnn.data.dataset import Dataset
+from xpnn.errors import ConfigError, DataError
+from xpnn.losses import cross_entropy, half_sum_of_squares, huber, l1, mean_squared_error
+from xpnn.metrics import Metric
+
+DISTANCES = (mean_squared_error, half_sum_of_squares, l1, huber)
+
+
+def need_targets(data: Dataset, loss: Any, metrics: Iterable[Metric] = ()) -> None:
+    """Do these targets belong to the loss, and to the thresholds of the metrics?"""
+    function = getattr(loss, "func", loss)
+    if data.y.dtype.kind != "f":
+        return
+    if function is cross_entropy:
+        _need_shares(data)
+    elif function in DISTANCES and data.y.shape[1] == 1:
+        _need_threshold(data, metrics)
+
+
+def _need_shares(data: Dataset) -> None:
+    """Cross-entropy means shares of classes: over one output it is 0, and of other numbers it may fall below 0."""
+    low, high = data.y.min(), data.y.max()
+    if data.y.shape[1] > 1 and low >= 0 and high <= 1:
+        return
+    got = f"{data.y.shape} from {low:g} to {high:g}"
+    raise DataError(
+        f"{data.name}: cross_entropy expects labels (N,), or targets (N, C) from 0 to 1; got {got}. "
+        "Numbers? loss='mean_squared_error'. Yes or no? 'binary_cross_entropy'"
+    )
+
+
+def _need_threshold(data: Dataset, metrics: Iterable[Metric]) -> None:
+    """ConfigError where outputs near 0 and 1 would be told apart at 0, the threshold of logits."""
+    low, high = data.y.min(), data.y.max()
+    for metric in metrics:
+        if low >= 0 and getattr(metric, "threshold", None) == 0:
+            raise ConfigError(
+                f"{metric.name}: one output above 0 would mean class 1, as for logits; targets go from {low:g} to "
+                f"{high:g}. Classes? xpnn.metrics.{type(metric).__name__}(threshold=0.5). Numbers? Leave it out"
+            )
