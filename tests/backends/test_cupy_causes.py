@@ -67,7 +67,8 @@ def refused(name="cuda:0"):
 def test_missing(monkeypatch, machine, driver, fix):
     machine(driver)
     failing_import(monkeypatch, ModuleNotFoundError("No module named 'cupy'", name="cupy"))
-    assert refused() == f"backend 'cuda:0': CuPy is not installed; {fix}"
+    both = " and no NVIDIA driver found" if driver is NONE else ""
+    assert refused() == f"backend 'cuda:0': CuPy is not installed{both}; {fix}"
 
 
 def test_library_that_cannot_be_loaded(monkeypatch, machine):

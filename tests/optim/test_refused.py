@@ -29,7 +29,7 @@ from .conftest import BACKENDS, network, parameters
         (lambda: optim.SGD(decayed=3), "SGD: setting 'decayed' is unknown"),
         (lambda: optim.SGD().step(), r"SGD: expected parameters; got none. Use .bind\(model\)"),
         (lambda: optim.SGD(nn.Flatten()), "optimizer: expected at least one parameter; got none"),
-        (lambda: optim.SGD(3), "SGD: expected a model or Parameters; got int"),
+        (lambda: optim.SGD(3), r"SGD: expected a model or Parameters \(and the rate as lr=\); got int"),
         (lambda: optim.SGD([np.ones(3)]), "optimizer: expected a model or Parameters; got ndarray"),
         (lambda: optim.SGD([xpnn.tensor([1.0])]), "optimizer: expected a model or Parameters; got Tensor"),
         (lambda: optim.SGD(network()[0].w), "optimizer: expected a model or Parameters; got Tensor"),

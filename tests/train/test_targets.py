@@ -64,3 +64,18 @@ def test_whole_numbers_to_be_met_are_told_how():
     """They became labels (N,): the way out is one of the data set."""
     with pytest.raises(ShapeError, match=r"of a Dataset y\.astype\('float32'\)\[:, None\]"):
         trainer(1, "mean_squared_error").fit(from_arrays(X, np.arange(12)), 1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "inside"),
+    [
+        (nn.Dense(4, 1, activation="sigmoid"), "binary_cross_entropy", "sigmoid"),
+        (nn.Activation("sigmoid"), losses.binary_cross_entropy, "sigmoid"),
+        (nn.Activation("softmax"), losses.get("cross_entropy", label_smoothing=0.1), "softmax"),
+    ],
+)
+def test_nothing_is_squashed_twice(last, loss, inside):
+    refused = rf"contains the {inside}, .* {type(last).__name__}, adds another.*xpnn\.ops\.{inside}"
+    for model in (last, nn.Sequential(nn.Flatten(), last)):
+        with pytest.raises(ConfigError, match=refused):
+            xpnn.Trainer(model, "sgd", loss=loss)

@@ -1,16 +1,31 @@
-"""Errors for targets that a loss or a metric would take and make plausible numbers of nothing from."""
+"""Errors for targets and outputs that a loss or a metric would take and make plausible numbers of nothing from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from xpnn import nn
 from xpnn.data.dataset import Dataset
 from xpnn.errors import ConfigError, DataError
-from xpnn.losses import cross_entropy, half_sum_of_squares, huber, l1, mean_squared_error
+from xpnn.losses import binary_cross_entropy, cross_entropy, half_sum_of_squares, huber, l1, mean_squared_error
 from xpnn.metrics import Metric
 
 DISTANCES = (mean_squared_error, half_sum_of_squares, l1, huber)
+CONTAINED = {binary_cross_entropy: "sigmoid", cross_entropy: "softmax"}
+"""What these losses make of the outputs themselves."""
+
+
+def need_logits(model: nn.Module, loss: Any) -> None:
+    """ConfigError where the last layer squashes what the loss will squash: it would learn slowly, and to less."""
+    function = getattr(loss, "func", loss)
+    last = model[-1] if isinstance(model, nn.Sequential) and len(model) else model
+    inside = CONTAINED.get(function)
+    if inside and inside in (getattr(last, "activation", None), getattr(last, "name", None)):
+        raise ConfigError(
+            f"Trainer: {function.__name__} contains the {inside}, and the last layer, {type(last).__name__}, adds another. "
+            f"Leave it out there; afterwards xpnn.ops.{inside}(outputs) gives the probabilities"
+        )
 
 
 def need_targets(data: Dataset, loss: Any, metrics: Iterable[Metric] = ()) -> None:

@@ -27,7 +27,7 @@ from xpnn.train.history import History, columns_of, numbers
 from xpnn.train.meter import Meter
 from xpnn.train.progress import Progress
 from xpnn.train.step import recorded
-from xpnn.train.targets import need_targets
+from xpnn.train.targets import need_logits, need_targets
 
 
 class Trainer(Evaluator):
@@ -61,6 +61,7 @@ class Trainer(Evaluator):
         whole("Trainer", least=0, seed=seed)
         self.model, self.optimizer = model, optim.get(optimizer)
         self.loss = losses.get(loss)
+        need_logits(model, self.loss)
         self.metrics: list[Metric] = [get_metric(m) for m in several("metrics", metrics, (str, Metric))]
         self.callbacks = need_callbacks(several("callbacks", callbacks, Callback))
         if not any(isinstance(c, FiniteGuard) for c in self.callbacks):

@@ -22,7 +22,10 @@ from xpnn.errors import BackendError
 
 
 class CupyBackend(Backend):
-    """The arrays and ops of one GPU. Every method makes that GPU the current one while it runs."""
+    """The arrays and ops of one GPU. Every method makes that GPU the current one while it runs.
+
+    What runs there runs one after the other, on one stream at a time: kernels share counters, products a workspace.
+    """
 
     name = "cupy"
     on_host = False

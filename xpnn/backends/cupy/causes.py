@@ -122,7 +122,8 @@ def unmet(distribution: str, library: str = "numpy") -> str:
 def no_import(error: BaseException, on: Driver) -> Cause:
     """Why `import cupy` failed."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
-        return Cause("CuPy is not installed", install(on))
+        and_driver = " and no NVIDIA driver found" if on.cuda is None else ""
+        return Cause(f"CuPy is not installed{and_driver}", install(on))
     installed = wheels()
     if wrong := wrong_wheel(installed, on):
         return wrong
