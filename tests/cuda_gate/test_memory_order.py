@@ -16,9 +16,9 @@ from cuda_gate import nvrtc
 from xpnn.backends.cupy import module
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")
-ORDER = re.compile(r"bar\.sync|membar\.gl|atom\.global\.add|ld\.volatile\.global")
-BARRIER = "membar.gl atom.global.add (ld.volatile.global )+membar.gl bar.sync"
-"""What was written is there for all; one comes; one waits, by loads from L2; what is in L1 is forgotten; on."""
+ORDER = re.compile(r"st\.global|bar\.sync|membar\.gl|atom\.global\.add|ld\.volatile\.global")
+BARRIER = "st.global bar.sync membar.gl atom.global.add (ld.volatile.global )+membar.gl bar.sync"
+"""All have written, it is there for all, one comes, one waits by loads from L2, what is in L1 is forgotten, on."""
 
 
 def need_order(folder, name):
@@ -41,6 +41,7 @@ def test_what_blocks_hand_to_one_another(name):
         ("grid.cuh", "__threadfence();  // and it is there for all", ""),
         ("grid.cuh", "__threadfence();  // what is read", "// what is read"),
         ("grid.cuh", "*static_cast<volatile unsigned*>(&blocks_come)", "blocks_come"),
+        ("grid.cuh", "  __syncthreads();  // every thread", "  // every thread"),
         ("recurrent_tensor.cuh", "__ldcg(from) :", "*from :"),
         ("recurrent_tensor.cuh", "__ldcg(from + 32)", "__ldg(from + 32)"),
     ],
