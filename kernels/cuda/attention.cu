@@ -167,9 +167,10 @@ __global__ void __launch_bounds__(256, 2)
   for (int i = 0; i < Z::OWN; ++i) {
     const int m = m0 + Z::row_of(i);
     if (m >= rows) continue;
+    const bool padding = WHAT != DQ && m >= seen.end;  // 0 times a query or dy that is infinite is NaN
     sums.each(i, [&](int column, T x, int) {
       if (first + column < width)
-        to[(long long)m * heads * width + first + column] = WHAT == DV ? x : x * scale;
+        to[(long long)m * heads * width + first + column] = padding ? T(0) : WHAT == DV ? x : x * scale;
     });
   }
 }

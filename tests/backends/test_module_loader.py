@@ -193,6 +193,14 @@ def test_arguments_that_are_refused(cupy, position, make, error, words):
     assert cupy.RawModule.made[0].launches == []
 
 
+def test_more_than_48_KB_of_shared_memory_is_asked_for(cupy):
+    x, usual = cupy.ones(4, np.float32), 48 << 10
+    kernel = module.load("scale", X)
+    for wanted, asked in ((usual, usual), (usual + 1, usual + 1), (usual + 9, usual + 9), (usual + 2, usual + 9)):
+        kernel.call((1,), (32,), (x, x, 0.5, 4), wanted)
+        assert kernel.raw.max_dynamic_shared_size_bytes == asked
+
+
 def test_a_struct_goes_by_value(cupy):
     kernel = module.load("odd", "slide")
     kernel((1,), (32,), (None, ((3, 4), 5, 6), 7))

@@ -113,6 +113,21 @@ def test_nan_and_infinity_go_where_they_go_in_float32(cupy, at, value, precision
     assert not found[0][1].any()
 
 
+@pytest.mark.parametrize("precision", ["exact", *ROUNDOFF])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_padding_has_a_gradient_of_0_where_all_else_is_nan(cupy, value, precision):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 130, 8)).astype("f4")
+    x[0, 3, 2] = value
+    q, k, v = (parameter(a) for a in (x, *rng.normal(size=(2, 1, 70, 8))))
+    with xpnn.precision(precision):
+        y = ops.attention(q, k, v, lengths=xpnn.tensor(np.array([5])).to("cuda:1"))
+    y.backward(xpnn.tensor(x).to("cuda:1"))
+    for t in (k, v):
+        assert (t.grad.numpy()[0, 5:] == 0).all()
+        assert not np.isfinite(t.grad.numpy()[0, :5]).all()
+
+
 @pytest.mark.parametrize("precision", ROUNDOFF)
 def test_one_key_has_all_the_weight_and_no_gradient(cupy, precision):
     rng = np.random.default_rng(0)

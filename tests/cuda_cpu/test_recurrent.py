@@ -85,6 +85,21 @@ def test_large_tiles(op, form, monkeypatch):
     assert {sides[name] for name in ("inputs", "inputs_back", "weights")} == {side}
 
 
+@pytest.mark.parametrize("form", ["float32", "bf16"])
+@pytest.mark.parametrize("op", OPS)
+def test_padding_is_not_read(op, form):
+    """NaN there changes no bit of outputs and gradients."""
+    sample = sample_of(op, form, SIZES["ragged"])
+    with standin.installed(standin.load()) as fake:
+        backend = CupyBackend(fake, namespace(fake), 1)
+        clean = run(sample, backend)
+        for x, length in zip(sample.inputs[0], sample.inputs[-1], strict=True):
+            x[int(length) :] = np.nan
+        assert np.isnan(sample.inputs[0]).any()
+        for i, (result, same) in enumerate(zip(run(sample, backend), clean, strict=True)):
+            assert result.tobytes() == same.tobytes(), f"array {i}"
+
+
 def test_launches(monkeypatch):
     """With room for all steps at once: two launches forward, and four backward."""
     for form in ("float32", "bf16"):

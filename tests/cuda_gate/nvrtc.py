@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -45,30 +46,44 @@ def version() -> str:
     return f"{major.value}.{minor.value}"
 
 
-def compile_for(architecture: str, text: str, names: Sequence[str], options: Sequence[str]) -> dict[str, Use]:
-    """{instantiation: what it takes} of all that the assembler reports; options: those of the loader.
-
-    Raises BackendError with the compiler's log.
-    """
+@contextmanager
+def _compiled(
+    architecture: str, text: str, names: Sequence[str], options: Sequence[str]
+) -> Iterator[tuple[ctypes.CDLL, ctypes.c_void_p]]:
+    """The library and a program that it has compiled; BackendError with the compiler's log."""
     nvrtc, program = library(), ctypes.c_void_p()
     _need(nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"source.cu", 0, None, None), "create")
     try:
         for name in names:
             _need(nvrtc.nvrtcAddNameExpression(program, name.encode()), name)
-        given = [*options, *ALWAYS, f"-arch={architecture}", "--ptxas-options=-v"]
+        given = [*options, *ALWAYS, f"-arch={architecture}"]
         array = (ctypes.c_char_p * len(given))(*[option.encode() for option in given])
         failed = nvrtc.nvrtcCompileProgram(program, len(given), array)
-        log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
-        _need(failed, log)
-        used, found = report(log), {}
+        _need(failed, _log(nvrtc, program))
+        yield nvrtc, program
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def compile_for(architecture: str, text: str, names: Sequence[str], options: Sequence[str]) -> dict[str, Use]:
+    """{instantiation: what it takes} of all that the assembler reports; options: those of the loader.
+
+    Raises BackendError with the compiler's log.
+    """
+    with _compiled(architecture, text, names, (*options, "--ptxas-options=-v")) as (nvrtc, program):
+        used, found = report(_log(nvrtc, program)), {}
         for name in names:
             lowered = ctypes.c_char_p()
             _need(nvrtc.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(lowered)), name)
             if lowered.value.decode() in used:
                 found[name] = used[lowered.value.decode()]
         return found
-    finally:
-        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def ptx_for(architecture: str, text: str, names: Sequence[str], options: Sequence[str]) -> str:
+    """What the assembler is given. architecture: compute_80."""
+    with _compiled(architecture, text, names, options) as (nvrtc, program):
+        return _text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
 
 
 def report(log: str) -> dict[str, Use]:
@@ -89,6 +104,10 @@ def report(log: str) -> dict[str, Use]:
         )
         found[part.partition("'")[0]] = Use(*use)
     return found
+
+
+def _log(nvrtc, program) -> str:
+    return _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
 
 
 def _text(size, get, program) -> str:

@@ -35,6 +35,20 @@ def test_padding_has_no_say_even_where_it_is_nan(place):
     assert np.isfinite(q.grad.numpy()).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_padding_has_a_gradient_of_0_where_all_else_is_nan(place, value):
+    for of_query in (True, False):
+        q, dy = X.copy(), X.copy()
+        (q if of_query else dy)[0, 3, 2] = value
+        key, values = (xpnn.tensor(X, requires_grad=True) for _ in range(2))
+        with np.errstate(invalid="ignore"):
+            y = ops.attention(xpnn.tensor(q), key, values, heads=2, lengths=np.array([5, 70]))
+            y.backward(xpnn.tensor(dy))
+        for t in (key, values):
+            assert (t.grad.numpy()[0, 5:] == 0).all()
+            assert not np.isfinite(t.grad.numpy()[0, :5]).all()
+
+
 def test_who_sees_nothing_gives_zeros(place):
     q, k, v = (xpnn.tensor(X[:, :n], requires_grad=True) for n in (6, 4, 4))
     y = ops.attention(q, k, v, heads=2, causal=True, lengths=np.array([0, 4]))

@@ -44,6 +44,17 @@ def test_arrays_that_begin_anywhere(place, start):
     np.testing.assert_array_equal(values.grad.numpy()[start:], 2 * kept * np.arange(start, 40))
 
 
+@pytest.mark.parametrize("wrap", [lambda step: step, xpnn.capture], ids=["eager", "captured"])
+def test_who_kept_the_stream_sees_that_it_moved(place, wrap):
+    """By its version: each call counts, a replayed one too."""
+    with xpnn.use(place):
+        x, state = xpnn.tensor(np.ones(4, np.float32)), xpnn.tensor(state_of(1))
+        step = wrap(lambda: ops.dropout(x, state, 0.5))
+        for count in range(1, 7):
+            step()
+            assert state.version[0] == count
+
+
 def test_a_word_equal_to_the_threshold_is_kept(place):
     state = state_of(11)
     word = int(bits(np, state, 5)[4])

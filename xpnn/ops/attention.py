@@ -73,7 +73,7 @@ def _forward(xp, q, k, v, lengths=None, *, heads, causal, scale):
         scores = scores - xp.where(top == -inf, xp.zeros_like(top), top)
     p = xp.exp(scores)
     total = xp.sum(p, axis=-1, keepdims=True)
-    p = p / xp.where(total == 0, xp.ones_like(total), total)
+    p = xp.where(seen, p / xp.where(total == 0, xp.ones_like(total), total), xp.zeros_like(p))  # 0 / NaN is NaN
     return (_join(xp, _product(xp, p, seen, v4)),), (p,)
 
 
