@@ -85,7 +85,8 @@ class Optimizer:
         Another optimizer that had them is done with them: its next step raises ConfigError.
         """
         listed: Iterable[Parameter] = parameters.parameters() if hasattr(parameters, "parameters") else parameters
-        need(isinstance(listed, Iterable), type(self).__name__, "a model or Parameters (and the rate as lr=)", type(listed).__name__)
+        expected = "a model or Parameters (and the rate as lr=)"
+        need(isinstance(listed, Iterable), type(self).__name__, expected, type(listed).__name__)
         self._arena = Arena(list(listed))
         for state in self.states:
             self._arena.add(state)

@@ -23,8 +23,8 @@ def need_logits(model: nn.Module, loss: Any) -> None:
     inside = CONTAINED.get(function)
     if inside and inside in (getattr(last, "activation", None), getattr(last, "name", None)):
         raise ConfigError(
-            f"Trainer: {function.__name__} contains the {inside}, and the last layer, {type(last).__name__}, adds another. "
-            f"Leave it out there; afterwards xpnn.ops.{inside}(outputs) gives the probabilities"
+            f"Trainer: {function.__name__} contains the {inside}, and the last layer, {type(last).__name__}, adds "
+            f"another. Leave it out there; afterwards xpnn.ops.{inside}(outputs) gives the probabilities"
         )
 
 
