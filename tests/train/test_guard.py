@@ -9,7 +9,7 @@ import xpnn
 from cuda_cpu import build, standin
 from xpnn import nn, optim
 from xpnn.data import Dataset
-from xpnn.errors import NumericError
+from xpnn.errors import DataError, NumericError
 from xpnn.train import Callback, Checkpoint, FiniteGuard
 
 from .conftest import StopAt
@@ -85,8 +85,19 @@ def test_a_look_at_every_step_on_a_host():
         trainer_of("numba", "adam").fit(data_of(35), 1, batch_size=8, shuffle=False, progress=False)
 
 
-def test_evaluation_tells_of_a_loss_that_is_not_finite(place):
+def test_evaluation_names_a_label_without_an_output(place):
     trainer = trainer_of(place, "sgd")
     with np.errstate(all="ignore"):
-        assert not np.isfinite(trainer.evaluate(data_of(35))["loss"])
+        with pytest.raises(DataError, match=r"label 7 has no output: the model has"):
+            trainer.evaluate(data_of(35))
+        with pytest.raises(DataError, match="label 7 has no output"):
+            trainer.fit(data_of(None), 1, validation=data_of(35), progress=False)
+
+
+def test_evaluation_tells_of_a_loss_that_is_not_finite(place):
+    trainer = trainer_of(place, "sgd")
     assert np.isfinite(trainer.evaluate(data_of(None))["loss"])
+    weights = next(trainer.model.parameters())
+    weights.backend.set(weights.data, np.nan)
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(trainer.evaluate(data_of(None))["loss"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from xpnn.metrics import Metric
 from xpnn.nn import Embedding, Module
 from xpnn.train.checks import takes_dataset, whole
 from xpnn.train.meter import Meter
-from xpnn.train.targets import need_targets
+from xpnn.train.targets import need_outputs, need_targets
 
 
 class Evaluator:
@@ -38,7 +39,7 @@ class Evaluator:
 
         Metrics that are arrays, such as the confusion matrix, are here too; a history has the numbers only. On a device
         the set is kept for the next time: one whose arrays are changed in place must be given as a new Dataset there.
-        DataError for targets that the loss does not mean.
+        DataError for targets that the loss does not mean, and for labels without an output.
         """
         whole("evaluate", batch_size=batch_size)
         need_targets(data, self.loss)
@@ -48,7 +49,10 @@ class Evaluator:
                 output = self.model(x)
                 meter.count(self.loss(output, y), output, y, len(x))
                 meter.note(output, y, len(x))
-        return meter.value()
+        found = meter.value()
+        if not isfinite(found["loss"]):
+            need_outputs(data, output.shape[-1])
+        return found
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The model's outputs (N, ...) for a Dataset, scaled as it says, or for an array as it is; on the host.

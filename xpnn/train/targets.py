@@ -39,6 +39,13 @@ def need_targets(data: Dataset, loss: Any, metrics: Iterable[Metric] = ()) -> No
         _need_threshold(data, metrics)
 
 
+def need_outputs(data: Dataset, outputs: int) -> None:
+    """DataError where a label has no output: the loss is NaN then."""
+    label = int(data.y.max()) if data.y.dtype.kind in "iu" else -1  # a data set has none below 0
+    if label >= outputs:
+        raise DataError(f"{data.name}: label {label} has no output: the model has {outputs}, of the labels from 0 on")
+
+
 def _need_shares(data: Dataset) -> None:
     """Cross-entropy means shares of classes: over one output it is 0, and of other numbers it may fall below 0."""
     low, high = data.y.min(), data.y.max()
