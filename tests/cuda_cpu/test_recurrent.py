@@ -79,10 +79,15 @@ def test_large_tiles(op, form, monkeypatch):
     sample = sample_of(op, form, {"N": 5, "T": 14, "I": 67, "H": 70, "lengths": True})
     with standin.installed(standin.load()) as fake:
         agree(sample, run(sample, CupyBackend(fake, namespace(fake), 1)))
-        names = [launch[0] for made in fake.cuda.RawModule.made for launch in made.launches]
-    sides = {name.partition("<")[0]: name.rstrip(">").split(", ")[1] for name in names if ", " in name}
-    side = "64" if form == "float64" else "128"
-    assert {sides[name] for name in ("inputs", "inputs_back", "weights")} == {side}
+        grids = {launch[0]: launch[1] for made in fake.cuda.RawModule.made for launch in made.launches}
+    side, columns = 64 if form == "float64" else 128, {"lstm": 4, "gru": 3}[op] * 70
+    for kernel, *shapes in (
+        ("inputs", (70, columns)),
+        ("inputs_back", (70, 67)),
+        ("weights", (68, columns), (70 + (op == "gru"), columns)),
+    ):
+        (grid,) = [grid for name, grid in grids.items() if name.startswith(f"{kernel}<") and f", {side}" in name]
+        assert grid == (sum(gemm.tiles(*shape, side) for shape in shapes),)
 
 
 @pytest.mark.parametrize("form", ["float32", "bf16"])

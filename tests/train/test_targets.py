@@ -79,3 +79,10 @@ def test_nothing_is_squashed_twice(last, loss, inside):
     for model in (last, nn.Sequential(nn.Flatten(), last)):
         with pytest.raises(ConfigError, match=refused):
             xpnn.Trainer(model, "sgd", loss=loss)
+
+
+def test_a_label_that_is_one_too_large():
+    """The first without an output, and the last with one."""
+    with pytest.raises(DataError, match="label 3 has no output: the model has 3, of the labels from 0 on"):
+        trainer(3).evaluate(from_arrays(X, np.arange(12) % 4))
+    assert np.isfinite(trainer(4).evaluate(from_arrays(X, np.arange(12) % 4))["loss"])
