@@ -13,6 +13,17 @@
 
 #include "common.cuh"
 
+constexpr int THREADS = 256;  // of a block: 8 warps
+
+// Neighbours: four of float in one load.
+template <typename T, int N = 4>
+struct alignas(N == 4 ? 16 : sizeof(T)) Pack {
+  T v[N];
+};
+
+template <typename T>
+__device__ bool aligned(const T* p) { return reinterpret_cast<size_t>(p) % alignof(Pack<T>) == 0; }
+
 // What a format is in memory, and in shared memory: words, of one number or of two neighbours in k, and so many MORE
 // between two k.
 template <typename F>

@@ -8,21 +8,16 @@
 #pragma once
 #include "mma.cuh"
 
-constexpr int ROWS = 16, BLOCK = 256, WARPS = BLOCK / 32;
-
-template <typename T>
-struct alignas(16) Quad { T v[4]; };
-template <typename T, int W>
-struct alignas(W == 4 ? 16 : sizeof(T)) Few { T v[W]; };
+constexpr int ROWS = 16, WARPS = THREADS / 32;
 
 __device__ inline int whole(int n) { return (n + ROWS - 1) / ROWS * ROWS; }
 
 // from[k .. k + 3]; zeros from K on, and where there is no row.
 template <typename T>
-__device__ Quad<T> quad(const T* from, int k, int K) {
-  Quad<T> q = {};
+__device__ Pack<T> quad(const T* from, int k, int K) {
+  Pack<T> q = {};
   const T* at = from + k;
-  if (from && k + 4 <= K && (size_t)at % 16 == 0) return *reinterpret_cast<const Quad<T>*>(at);
+  if (from && k + 4 <= K && aligned(at)) return *reinterpret_cast<const Pack<T>*>(at);
   for (int j = 0; from && j < 4; ++j) q.v[j] = k + j < K ? at[j] : T(0);
   return q;
 }
@@ -30,8 +25,8 @@ __device__ Quad<T> quad(const T* from, int k, int K) {
 // s[k - k0][row] = from[k] for the row of this thread; from: null for zeros.
 template <typename T>
 __device__ void stage_rows(T* s, const T* from, int k0, int depth, int K) {
-  for (int i = threadIdx.x / ROWS * 4; i < depth; i += BLOCK / ROWS * 4) {
-    const Quad<T> q = quad(from, k0 + i, K);
+  for (int i = threadIdx.x / ROWS * 4; i < depth; i += THREADS / ROWS * 4) {
+    const Pack<T> q = quad(from, k0 + i, K);
     for (int j = 0; j < 4; ++j) s[(i + j) * ROWS + threadIdx.x % ROWS] = q.v[j];
   }
 }
@@ -47,17 +42,17 @@ struct Forth {
   // s[k - k0][unit][gate]
   template <typename T>
   __device__ static void stage(T* s, const T* u, int j0, int k0, int depth, int H) {
-    for (int i = threadIdx.x; i < depth * GATES * ROWS; i += BLOCK) {
+    for (int i = threadIdx.x; i < depth * GATES * ROWS; i += THREADS) {
       const int unit = i % ROWS, gate = i / ROWS % GATES, k = i / (ROWS * GATES);
       const bool inside = j0 + unit < H && k0 + k < H;
       s[(k * ROWS + unit) * GATES + gate] = inside ? u[(long long)(k0 + k) * GATES * H + gate * H + j0 + unit] : T(0);
     }
   }
   // Four numbers of a column, [gate][unit], from k on.
-  __device__ static Quad<float> column(const float* u, int j0, int i, int k, int H) {
+  __device__ static Pack<float> column(const float* u, int j0, int i, int k, int H) {
     const int unit = j0 + i % ROWS;
     const float* from = u + (long long)k * GATES * H + i / ROWS * H + unit;
-    Quad<float> q;
+    Pack<float> q;
     for (int j = 0; j < 4; ++j) q.v[j] = unit < H && k + j < H ? from[(long long)j * GATES * H] : 0.0f;
     return q;
   }
@@ -74,7 +69,7 @@ struct Back {
     const int j = j0 + threadIdx.x % ROWS, K = GATES * H;
     stage_rows(s, j < H ? u + (long long)j * K : nullptr, k0, depth, K);
   }
-  __device__ static Quad<float> column(const float* u, int j0, int i, int k, int H) {
+  __device__ static Pack<float> column(const float* u, int j0, int i, int k, int H) {
     const int gate = k / whole(H), unit = j0 + i;
     const bool inside = gate < GATES && unit < H;
     return quad(inside ? u + ((long long)unit * GATES + gate) * H : nullptr, k % whole(H), H);
@@ -90,7 +85,7 @@ struct Handed {
 // sums[n][column] of 16 rows n from n0 on; a thread gets those of one row and one unit.
 template <typename F, typename Side, bool RESIDENT, bool = Format<F>::TENSOR>
 struct Sums {
-  static constexpr int GROUPS = Side::GROUPS, W = Side::WIDE, SLICES = BLOCK / 4 / GROUPS, COLUMNS = GROUPS * W;
+  static constexpr int GROUPS = Side::GROUPS, W = Side::WIDE, SLICES = THREADS / 4 / GROUPS, COLUMNS = GROUPS * W;
   static constexpr int DEPTH = RESIDENT ? 2048 / sizeof(F) : Side::PIECE;
   static constexpr int ALL = DEPTH * (ROWS + COLUMNS), LAST = SLICES * ROWS * COLUMNS;
   static constexpr int BYTES = (ALL > LAST ? ALL : LAST) * sizeof(F);  // of shared memory, where weights do not stay
@@ -126,8 +121,8 @@ struct Sums {
     const int column = threadIdx.x % GROUPS, row = threadIdx.x / GROUPS % 4;
 #pragma unroll 4
     for (int k = threadIdx.x / GROUPS / 4; k < depth; k += SLICES) {
-      const Quad<F> a = *reinterpret_cast<const Quad<F>*>(room + k * ROWS + row * 4);
-      const Few<F, W> b = *reinterpret_cast<const Few<F, W>*>(right + k * COLUMNS + column * W);
+      const Pack<F> a = *reinterpret_cast<const Pack<F>*>(room + k * ROWS + row * 4);
+      const Pack<F, W> b = *reinterpret_cast<const Pack<F, W>*>(right + k * COLUMNS + column * W);
       for (int p = 0; p < 4; ++p)
         for (int q = 0; q < W; ++q) sums[p][q] += a.v[p] * b.v[q];
     }

@@ -61,7 +61,7 @@ struct Sums<F, Side, RESIDENT, true> {
       alignas(16) Element e[MINE];
       for (int i = 0; i < MINE; i += 4) {
         const int k = chunk * CHUNK + threadIdx.x % 4 * MINE + i;
-        const Quad<float> q = Side::column(u, j0, tile * 8 + threadIdx.x % 32 / 4, k, H);
+        const Pack<float> q = Side::column(u, j0, tile * 8 + threadIdx.x % 32 / 4, k, H);
         for (int j = 0; j < 4; ++j) e[i + j] = F::round(q.v[j]);
       }
       weights[place(to, tile)] = *reinterpret_cast<const uint4*>(e);
@@ -101,7 +101,7 @@ struct Sums<F, Side, RESIDENT, true> {
     __syncthreads();
     for (int q = 0; q < Side::EACH; ++q) {
       out[q] = 0;
-      for (int slice = 0; slice < WARPS; ++slice) out[q] += room[(slice * Side::EACH + q) * BLOCK + threadIdx.x];
+      for (int slice = 0; slice < WARPS; ++slice) out[q] += room[(slice * Side::EACH + q) * THREADS + threadIdx.x];
     }
   }
 };

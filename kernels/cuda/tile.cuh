@@ -7,16 +7,6 @@
 #pragma once
 #include "mma.cuh"
 
-constexpr int THREADS = 256;
-
-template <typename T, int N = 4>
-struct alignas(N == 4 ? 16 : sizeof(T)) Pack {
-  T v[N];
-};
-
-template <typename T>
-__device__ bool aligned(const T* p) { return reinterpret_cast<size_t>(p) % alignof(Pack<T>) == 0; }
-
 // Fetches LENGTH x DEPTH numbers as packs of four neighbours, along the depth or along the length. Along the depth,
 // neighbouring threads take what memory gives at once, 32 bytes; along the length, a thread takes what makes a word in
 // shared memory. It has one place of the length in all packs: a source can know it beforehand.
